@@ -1,0 +1,170 @@
+"""Every setting, one small frozen model per concern.
+
+`load_settings()` reads the environment (prefix `SYNC_`, delimiter `__`: `SYNC_STORE__URL`) once, at the edge of a
+process; everything below gets the finished object passed in. A Ray worker has its node's environment, not the
+driver's, so settings travel as arguments of actors and never through the environment. Secrets that must not travel
+in plain arguments are read from files by path (`*_file`).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StoreSettings(_Frozen):
+    """PostgreSQL. Without `url` the embedded server under `home` is used."""
+
+    url: SecretStr | None = None
+    pool_size: int = Field(default=8, ge=1, le=200)
+    connect_timeout_s: Seconds = 10
+    statement_timeout_s: Seconds = 60
+    prepare: bool = True
+    """Off for PgBouncer older than 1.21 in transaction mode, which cannot carry prepared statements."""
+    direct_url: SecretStr | None = None
+    """A connection string that bypasses PgBouncer, for LISTEN. Without it and with `listen` off we poll."""
+    listen: bool = True
+
+
+class RedisSettings(_Frozen):
+    """Redis carries hints only. Without `url`, signals go through PostgreSQL NOTIFY."""
+
+    url: SecretStr | None = None
+    prefix: str = "sync"
+
+
+class HttpSettings(_Frozen):
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+    replicas: int = Field(default=1, ge=1)
+    max_body_bytes: int = 1_000_000
+
+
+class AuthSettings(_Frozen):
+    """How tokens are checked: HS256 with `secret`, or RS256 with `jwks_url` or `jwks_file`."""
+
+    secret: SecretStr | None = None
+    jwks_url: str | None = None
+    jwks_file: Path | None = None
+    issuer: str | None = None
+    audience: str | None = None
+    leeway_s: float = Field(default=30, ge=0, le=300)
+
+    @model_validator(mode="after")
+    def _one_key_source(self) -> AuthSettings:
+        if self.jwks_url and self.jwks_file:
+            raise ValueError("Set SYNC_AUTH__JWKS_URL or SYNC_AUTH__JWKS_FILE, not both.")
+        return self
+
+
+class SecretsSettings(_Frozen):
+    """Keys that seal credentials at rest: `{key id: base64 of 32 bytes}`; `current` seals, all open."""
+
+    keys: dict[str, SecretStr] = Field(default_factory=dict)
+    current: str | None = None
+
+    @model_validator(mode="after")
+    def _current_exists(self) -> SecretsSettings:
+        if self.current is not None and self.current not in self.keys:
+            raise ValueError("SYNC_SECRETS__CURRENT must name one of SYNC_SECRETS__KEYS.")
+        return self
+
+
+class QueueSettings(_Frozen):
+    """Times of the queue protocol (see the docstring of `sync.jobs`)."""
+
+    poll_s: Seconds = 1.0
+    heartbeat_s: Seconds = 2.0
+    worker_timeout_s: Seconds = 10.0
+    """A worker silent for this long is dead and its leases are rescued."""
+    rescue_every_s: Seconds = 2.0
+    drain_timeout_s: Seconds = 30.0
+    max_claim: int = Field(default=1000, ge=1, le=5000)
+    history_days: int = Field(default=14, ge=1)
+    max_waiting: int = Field(default=5_000_000, ge=1)
+    """Back-pressure: enqueueing through the HTTP API is refused (429) above this many waiting jobs in one queue."""
+    idempotency_ttl: timedelta = timedelta(hours=24)
+
+    @model_validator(mode="after")
+    def _timeout_covers_beats(self) -> QueueSettings:
+        if self.worker_timeout_s < 3 * self.heartbeat_s:
+            raise ValueError("SYNC_QUEUE__WORKER_TIMEOUT_S must be at least three SYNC_QUEUE__HEARTBEAT_S.")
+        return self
+
+
+class PoolSettings(_Frozen):
+    """Bounds of one actor pool and how many jobs a member runs at a time."""
+
+    min: int = Field(default=1, ge=0)
+    max: int = Field(default=2, ge=1)
+    concurrency: int = Field(default=64, ge=1, le=2000)
+    target_lag_s: Seconds = 5.0
+
+    @model_validator(mode="after")
+    def _ordered(self) -> PoolSettings:
+        if self.min > self.max:
+            raise ValueError("A pool's MIN must not exceed its MAX.")
+        return self
+
+
+class SyncSettings(_Frozen):
+    """Vendor syncs: lease times and how many run at once on one node."""
+
+    slots: int = Field(default=8, ge=1)
+    lease_ttl_s: Seconds = 30.0
+    idle_exit_s: Seconds = 120.0
+    max_attempts: int = Field(default=8, ge=1)
+    run_timeout_s: Seconds = 3600.0
+    page_timeout_s: Seconds = 120.0
+
+
+class RaySettings(_Frozen):
+    """The local cluster that `syncctl up` starts; ignored when `address` points at a running one."""
+
+    address: str | None = None
+    dashboard_port: int = Field(default=8265, ge=0, le=65535)
+    num_cpus: float = Field(default=8, gt=0)
+    """Logical CPUs offered to actors; pool members ask for fractions."""
+    object_store_mb: int = Field(default=80, ge=80)
+    temp_dir: Path | None = None
+
+
+class Settings(_Frozen):
+    home: Path = Path("var")
+    log_level: str = "INFO"
+    log_json: bool = True
+    store: StoreSettings = StoreSettings()
+    redis: RedisSettings = RedisSettings()
+    http: HttpSettings = HttpSettings()
+    auth: AuthSettings = AuthSettings()
+    secrets: SecretsSettings = SecretsSettings()
+    queue: QueueSettings = QueueSettings()
+    pools: dict[str, PoolSettings] = Field(default_factory=dict)
+    """Overrides by pool name, as in `SYNC_POOLS='{"one-off": {"max": 8}}'`."""
+    sync: SyncSettings = SyncSettings()
+    ray: RaySettings = RaySettings()
+
+    def pool(self, name: str) -> PoolSettings:
+        return self.pools.get(name, PoolSettings())
+
+
+def load_settings() -> Settings:
+    """Read the environment. Errors: pydantic's ValidationError, which names every wrong variable."""
+    from pydantic_settings import BaseSettings, SettingsConfigDict
+
+    class _Environment(Settings, BaseSettings):
+        model_config = SettingsConfigDict(
+            env_prefix="SYNC_", env_nested_delimiter="__", frozen=True, extra="ignore"
+        )
+
+    loaded = _Environment()
+    return Settings.model_construct(**{name: getattr(loaded, name) for name in Settings.model_fields})

@@ -69,7 +69,7 @@ CREATE TABLE job_lease (
   worker_id bigint NOT NULL,
   queue_id smallint NOT NULL,
   claimed_at timestamptz NOT NULL DEFAULT now(),
-  org_counts jsonb,                         -- {org: jobs}; only for queues with a limit
+  org_id text COLLATE "C",                  -- set where the queue has a limit: then every job has a lease of its own
   size int NOT NULL,
   finished bigint[] NOT NULL DEFAULT '{}',
   jobs text NOT NULL
@@ -227,63 +227,73 @@ BEGIN
   RETURN dropped;
 END $$;
 
--- Enqueue one job from any language, in the caller's transaction. Returns the job's id: a new one, or the id of the
--- job that already holds the unique key, or that an earlier call with the same idempotency key made.
--- Workers see it at their next poll (a second at most); `SELECT sync_wake('queue')` after the commit makes it at once.
-CREATE FUNCTION sync_enqueue(
-  kind text, args json DEFAULT '{}', org_id text DEFAULT '_system', run_at timestamptz DEFAULT NULL,
-  priority smallint DEFAULT NULL, unique_key text DEFAULT NULL, idempotency_key text DEFAULT NULL,
-  max_attempts smallint DEFAULT NULL, meta json DEFAULT NULL
-) RETURNS bigint LANGUAGE plpgsql AS $$
+-- Enqueue one job in the caller's transaction. `created` is false when a key was taken: then job_id is the job that
+-- already holds the unique key, or that an earlier call with the same idempotency key made.
+CREATE FUNCTION sync_enqueue_job(
+  kind text, args json, org_id text, run_at timestamptz, priority smallint, unique_key text, idempotency_key text,
+  max_attempts smallint, meta json, OUT job_id bigint, OUT created boolean
+) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
   k record;
   new_id bigint;
-  held_id bigint;
 BEGIN
-  SELECT * INTO k FROM job_kind WHERE job_kind.kind = sync_enqueue.kind;
+  SELECT * INTO k FROM job_kind WHERE job_kind.kind = sync_enqueue_job.kind;
   IF NOT FOUND THEN
-    RAISE EXCEPTION 'unknown job kind %', sync_enqueue.kind
+    RAISE EXCEPTION 'unknown job kind %', sync_enqueue_job.kind
       USING ERRCODE = '22023', HINT = 'SELECT kind FROM job_kind lists the kinds.';
   END IF;
-  IF sync_enqueue.org_id !~ '^([A-Za-z0-9][A-Za-z0-9_.-]{0,63}|_system)$' THEN
-    RAISE EXCEPTION 'not an org id: %', sync_enqueue.org_id USING ERRCODE = '22023';
+  IF sync_enqueue_job.org_id !~ '^([A-Za-z0-9][A-Za-z0-9_.-]{0,63}|_system)$' THEN
+    RAISE EXCEPTION 'not an org id: %', sync_enqueue_job.org_id USING ERRCODE = '22023';
   END IF;
-  IF sync_enqueue.args IS NULL OR json_typeof(sync_enqueue.args) <> 'object' THEN
-    RAISE EXCEPTION 'args of % must be a JSON object', sync_enqueue.kind USING ERRCODE = '22023';
+  IF sync_enqueue_job.args IS NULL OR json_typeof(sync_enqueue_job.args) <> 'object' THEN
+    RAISE EXCEPTION 'args of % must be a JSON object', sync_enqueue_job.kind USING ERRCODE = '22023';
   END IF;
   new_id := nextval('job_seq');
-  IF sync_enqueue.idempotency_key IS NOT NULL THEN
-    INSERT INTO job_idempotency AS i (org_id, key, job_id) VALUES (sync_enqueue.org_id, sync_enqueue.idempotency_key, new_id)
-      ON CONFLICT (org_id, key) DO UPDATE SET key = i.key RETURNING i.job_id INTO held_id;
-    IF held_id <> new_id THEN
-      RETURN held_id;
+  sync_enqueue_job.created := false;
+  IF sync_enqueue_job.idempotency_key IS NOT NULL THEN
+    INSERT INTO job_idempotency AS i (org_id, key, job_id)
+      VALUES (sync_enqueue_job.org_id, sync_enqueue_job.idempotency_key, new_id)
+      ON CONFLICT (org_id, key) DO UPDATE SET key = i.key RETURNING i.job_id INTO sync_enqueue_job.job_id;
+    IF sync_enqueue_job.job_id <> new_id THEN
+      RETURN;
     END IF;
   END IF;
-  IF sync_enqueue.unique_key IS NOT NULL THEN
+  IF sync_enqueue_job.unique_key IS NOT NULL THEN
     INSERT INTO job_unique AS u (queue_id, org_id, key, job_id)
-      VALUES (k.queue_id, sync_enqueue.org_id, sync_enqueue.unique_key, new_id)
-      ON CONFLICT (queue_id, org_id, key) DO UPDATE SET key = u.key RETURNING u.job_id INTO held_id;
-    IF held_id <> new_id THEN
-      IF sync_enqueue.idempotency_key IS NOT NULL THEN
-        UPDATE job_idempotency SET job_id = held_id
-          WHERE job_idempotency.org_id = sync_enqueue.org_id AND key = sync_enqueue.idempotency_key;
-      END IF;
-      RETURN held_id;
+      VALUES (k.queue_id, sync_enqueue_job.org_id, sync_enqueue_job.unique_key, new_id)
+      ON CONFLICT (queue_id, org_id, key) DO UPDATE SET key = u.key RETURNING u.job_id INTO sync_enqueue_job.job_id;
+    IF sync_enqueue_job.job_id <> new_id THEN
+      UPDATE job_idempotency i SET job_id = sync_enqueue_job.job_id
+        WHERE i.org_id = sync_enqueue_job.org_id AND i.key = sync_enqueue_job.idempotency_key;
+      RETURN;
     END IF;
   END IF;
-  IF sync_enqueue.run_at IS NULL OR sync_enqueue.run_at <= clock_timestamp() THEN
+  IF sync_enqueue_job.run_at IS NULL OR sync_enqueue_job.run_at <= clock_timestamp() THEN
     INSERT INTO job (queue_id, lane, seq, org_id, kind, args, unique_key, max_attempts, meta)
-      VALUES (k.queue_id, coalesce(sync_enqueue.priority, k.priority), new_id, sync_enqueue.org_id, sync_enqueue.kind,
-              sync_enqueue.args, sync_enqueue.unique_key, coalesce(sync_enqueue.max_attempts, k.max_attempts), sync_enqueue.meta);
+      VALUES (k.queue_id, coalesce(sync_enqueue_job.priority, k.priority), new_id, sync_enqueue_job.org_id,
+              sync_enqueue_job.kind, sync_enqueue_job.args, sync_enqueue_job.unique_key,
+              coalesce(sync_enqueue_job.max_attempts, k.max_attempts), sync_enqueue_job.meta);
   ELSE
     INSERT INTO job_scheduled (run_at, job_id, reason, queue_id, lane, org_id, kind, args, unique_key, max_attempts, meta)
-      VALUES (sync_enqueue.run_at, new_id, 'scheduled', k.queue_id, coalesce(sync_enqueue.priority, k.priority),
-              sync_enqueue.org_id, sync_enqueue.kind, sync_enqueue.args, sync_enqueue.unique_key,
-              coalesce(sync_enqueue.max_attempts, k.max_attempts), sync_enqueue.meta);
+      VALUES (sync_enqueue_job.run_at, new_id, 'scheduled', k.queue_id, coalesce(sync_enqueue_job.priority, k.priority),
+              sync_enqueue_job.org_id, sync_enqueue_job.kind, sync_enqueue_job.args, sync_enqueue_job.unique_key,
+              coalesce(sync_enqueue_job.max_attempts, k.max_attempts), sync_enqueue_job.meta);
   END IF;
-  RETURN new_id;
+  sync_enqueue_job.job_id := new_id;
+  sync_enqueue_job.created := true;
 END $$;
+
+-- The same with defaults, for any language that speaks SQL; returns the job's id.
+-- Workers see it at their next poll (a second at most); `SELECT sync_wake('queue')` after the commit makes it at once.
+CREATE FUNCTION sync_enqueue(
+  kind text, args json DEFAULT '{}', org_id text DEFAULT '_system', run_at timestamptz DEFAULT NULL,
+  priority int DEFAULT NULL, unique_key text DEFAULT NULL, idempotency_key text DEFAULT NULL,
+  max_attempts int DEFAULT NULL, meta json DEFAULT NULL
+) RETURNS bigint LANGUAGE sql AS $$
+  SELECT job_id FROM sync_enqueue_job(kind, args, org_id, run_at, priority::smallint, unique_key, idempotency_key,
+                                      max_attempts::smallint, meta)
+$$;
 
 -- Wake the workers of a queue. Call it in a transaction of its own: a transaction with a pending NOTIFY takes a
 -- database-wide lock when it commits.

@@ -95,9 +95,12 @@ class EmbeddedPostgres:
     def stop(self, *, immediate: bool = False) -> None:
         """Stop our server and wait for it. `immediate` skips the checkpoint, as a crash would: tests want that."""
         if self._process is not None:
-            _end(psutil.Process(self._process.pid), signal.SIGQUIT if immediate else signal.SIGINT)
+            if self._process.poll() is None:
+                _end(psutil.Process(self._process.pid), signal.SIGQUIT if immediate else signal.SIGINT)
             self._process.wait()
             self._process = None
+            if (sockets := self._socket_directory()) != self.data:
+                shutil.rmtree(sockets, ignore_errors=True)
         if self._lock is not None:
             self._lock.close()
             self._lock = None

@@ -58,6 +58,15 @@ class AuthSettings(_Frozen):
     issuer: str | None = None
     audience: str | None = None
     leeway_s: float = Field(default=30, ge=0, le=300)
+    require_platform: bool | None = None
+    """Whether pausing, resuming and purging whole queues needs the claim `platform: true` (docs/decisions/0003)."""
+
+    @property
+    def platform_claim_required(self) -> bool:
+        """Unless said otherwise: yes where an identity provider issues tokens, no where we hold the only secret."""
+        if self.require_platform is not None:
+            return self.require_platform
+        return self.jwks_url is not None or self.jwks_file is not None
 
     @model_validator(mode="after")
     def _one_key_source(self) -> AuthSettings:
@@ -127,6 +136,25 @@ class SyncSettings(_Frozen):
     page_timeout_s: Seconds = 120.0
 
 
+class SupervisorSettings(_Frozen):
+    """How often the supervisor looks, and how patient it is."""
+
+    members_every_s: Seconds = 2.0
+    schedulers_every_s: Seconds = 5.0
+    syncs_every_s: Seconds = 1.0
+    recover_every_s: Seconds = 5.0
+    ping_every_s: Seconds = 5.0
+    ping_timeout_s: Seconds = 3.0
+    ping_failures: int = Field(default=3, ge=1)
+    """Missed pings in a row after which an actor is killed and its name freed."""
+    shrink_after_s: Seconds = 60.0
+    burst: int = Field(default=4, ge=0)
+    """Sync actors created beyond the free slots, so that an autoscaler sees the demand."""
+    ready_limit: int = Field(default=200, ge=1)
+    watchdog_s: Seconds = 30.0
+    """A process whose event loop stands still for this long ends itself."""
+
+
 class RaySettings(_Frozen):
     """The local cluster that `syncctl up` starts; ignored when `address` points at a running one."""
 
@@ -151,6 +179,7 @@ class Settings(_Frozen):
     pools: dict[str, PoolSettings] = Field(default_factory=dict)
     """Overrides by pool name, as in `SYNC_POOLS='{"one-off": {"max": 8}}'`."""
     sync: SyncSettings = SyncSettings()
+    supervisor: SupervisorSettings = SupervisorSettings()
     ray: RaySettings = RaySettings()
 
     def pool(self, name: str) -> PoolSettings:

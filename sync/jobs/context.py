@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -44,11 +45,20 @@ class JobContext:
         The check that this worker still holds the job comes last, so the lease row is locked only for the commit.
         Return Done (or nothing) after the block. Errors: LeaseLost, and nothing was written.
         """
+        started = time.monotonic()
         async with self._database.transaction() as tx:
             yield tx
             touched = await tx.execute(
                 load_sql("finish_one"),
-                {"lease": self._lease_id, "worker": self._worker_id, "job": self.job.id},
+                {
+                    "lease": self._lease_id,
+                    "worker": self._worker_id,
+                    "job": self.job.id,
+                    "duration_ms": int((time.monotonic() - started) * 1000),
+                    "attempt": self.job.attempt + 1,
+                    "org": self.job.org_id,
+                    "kind": self.job.kind,
+                },
             )
             if touched != 1:
                 raise LeaseLost(f"Job {self.job.id} was taken over by another worker; its changes were rolled back.")

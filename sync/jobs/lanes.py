@@ -49,6 +49,10 @@ class FairRing:
         return any(lane >= LANES for org in self._orgs.values() for lane in org.lanes)
 
     @property
+    def orgs(self) -> list[str]:
+        return list(self._orgs)
+
+    @property
     def known(self) -> list[tuple[str, int, int]]:
         """Every lane with a mark: (org, lane, mark)."""
         return [(org, lane, mark) for (org, lane), mark in self._marks.items()]
@@ -92,7 +96,7 @@ class FairRing:
         while remaining > 0 and not quanta:  # weights below 1 may need several rounds before anybody has a whole job
             for name in ready:
                 org = self._orgs[name]
-                org.deficit += unit * org.weight
+                org.deficit = min(org.deficit, unit * org.weight + 1) + unit * org.weight
                 quantum = min(int(org.deficit), remaining, limit if caps is None else caps.get(name, limit))
                 if quantum > 0:
                     quanta[name] = quantum

@@ -54,9 +54,10 @@ class EnqueueResult:
 
 
 class Job(msgspec.Struct, array_like=True):
-    """A claimed job, as packed into a lease row by claim.sql (the order of fields is that of its array)."""
+    """A claimed job, as packed into a lease row by sync_pack() (same order of fields)."""
 
     id: int
+    seq: int
     lane: int
     attempt: int
     """Attempts spent before this one."""

@@ -70,15 +70,15 @@ class Transaction:
 
     async def execute(self, query: str, params: Params = None) -> int:
         """Run a statement; the number of rows it touched."""
-        cursor = await self.connection.execute(_sql(query), params)
+        cursor = await self.connection.execute(as_literal(query), params)
         return cursor.rowcount
 
     async def fetch_all(self, query: str, params: Params = None) -> list[DictRow]:
-        cursor = await self.connection.execute(_sql(query), params)
+        cursor = await self.connection.execute(as_literal(query), params)
         return await cursor.fetchall()
 
     async def fetch_one(self, query: str, params: Params = None) -> DictRow | None:
-        cursor = await self.connection.execute(_sql(query), params)
+        cursor = await self.connection.execute(as_literal(query), params)
         return await cursor.fetchone()
 
     async def fetch_value(self, query: str, params: Params = None) -> Any:
@@ -87,8 +87,8 @@ class Transaction:
         return None if row is None else next(iter(row.values()))
 
 
-def _sql(query: str) -> LiteralString:
-    # psycopg's types ask for a literal against injection; our SQL comes from files and code, values from parameters.
+def as_literal(query: str) -> LiteralString:
+    """psycopg's types ask for a literal, against injection; ours come from files and code, values from parameters."""
     return cast(LiteralString, query)
 
 

@@ -1,4 +1,10 @@
--- The mark "this job ended", inside the handler's own transaction. Parameters: lease, worker, job.
--- No row: the lease was rescued or the job already ended; the caller rolls back. Index: primary key.
-UPDATE job_lease SET finished = finished || %(job)s::bigint
-WHERE id = %(lease)s AND worker_id = %(worker)s AND NOT %(job)s::bigint = ANY (finished)
+-- "This job ended", inside the handler's own transaction, with its line in the run log.
+-- Parameters: lease, worker, job, duration_ms, attempt, org, kind. Index: primary key.
+-- No row: the lease was rescued or the job already ended; the caller rolls back.
+WITH held AS (
+  UPDATE job_lease SET finished = finished || %(job)s::bigint
+  WHERE id = %(lease)s AND worker_id = %(worker)s AND NOT %(job)s::bigint = ANY (finished)
+  RETURNING queue_id
+)
+INSERT INTO job_run (job_id, worker_id, duration_ms, queue_id, attempt, outcome, org_id, kind)
+SELECT %(job)s, %(worker)s, %(duration_ms)s, queue_id, %(attempt)s, 0, %(org)s, %(kind)s FROM held

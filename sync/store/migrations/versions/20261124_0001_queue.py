@@ -62,6 +62,15 @@ ALTER SEQUENCE job_seq OWNED BY job.seq;
 CREATE UNIQUE INDEX job_pick ON job (queue_id, org_id, lane, seq);
 CREATE INDEX job_reentered ON job (job_id) WHERE job_id IS NOT NULL;
 
+-- A job as an element of job_lease.jobs; the order is that of sync.jobs.model.Job. Simple enough to be inlined.
+-- org_id and kind need no quoting: their letters are restricted where they enter.
+CREATE FUNCTION sync_pack(j job) RETURNS text LANGUAGE sql STABLE AS $$
+  SELECT '[' || coalesce(j.job_id, j.seq) || ',' || j.seq || ',' || j.lane || ',' || j.attempt || ',' || j.max_attempts
+    || ',' || j.crashes || ',' || date_part('epoch', j.enqueued_at) || ',"' || j.org_id || '","' || j.kind || '",'
+    || CASE WHEN j.unique_key IS NULL THEN 'null' ELSE to_json(j.unique_key)::text END
+    || ',' || coalesce(j.meta::text, 'null') || ',' || j.args || ']'
+$$;
+
 -- One row per claimed batch. `jobs` is the packed copy of its rows (a JSON array of arrays, see claim.sql), so a
 -- rescue can rebuild them; `finished` holds the ids whose outcome is already recorded.
 CREATE TABLE job_lease (

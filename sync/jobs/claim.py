@@ -1,0 +1,247 @@
+"""Taking jobs: which lanes have work, whose turn it is, and the statement that claims."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sync.base.logs import get_logger
+from sync.jobs.lanes import FairRing, LaneRequest
+from sync.jobs.model import Job, unpack
+from sync.store.dedicated import DedicatedConnection
+from sync.store.engine import Connection, Database, as_literal
+from sync.store.sql import load_sql
+
+log = get_logger(__name__)
+
+_PROMOTE_LIMIT = 5000
+_REFRESH_S = 5.0
+"""How often limits and weights are read again."""
+_SCAN_SHARE = 50
+"""A full scan may take one part in this many of the time, and at least every `_MAX_SCAN_GAP_S`."""
+_MAX_SCAN_GAP_S = 60.0
+_FULL_RETRY_S = 0.2
+"""A queue at its limit is asked again this much later, or when one of its jobs ends here."""
+
+
+@dataclass(slots=True, eq=False)
+class Lease:
+    """One claimed batch in the hands of this process."""
+
+    id: int
+    queue_id: int
+    unfinished: int
+
+
+@dataclass(slots=True)
+class ServedQueue:
+    """One queue of the pool: its limits and its fair ring."""
+
+    id: int
+    name: str
+    concurrency: int | None = None
+    org_concurrency: int | None = None
+    ring: FairRing = field(default_factory=FairRing)
+    full_until: float = 0.0
+    """Monotonic; at its concurrency limit until then."""
+
+    @property
+    def limited(self) -> bool:
+        return self.concurrency is not None or self.org_concurrency is not None
+
+
+class Claimer:
+    """Claims for one pool member, on a connection of its own. Errors of every method: Transient and StoreError."""
+
+    def __init__(self, database: Database, pool: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.queues: dict[int, ServedQueue] = {}
+        self.worker_id = 0
+        self._pool = pool
+        self._db = DedicatedConnection(database)
+        self._monotonic = monotonic
+        self._next_refresh = 0.0
+        self._next_scan = 0.0
+        self._turn = 0
+
+    async def close(self) -> None:
+        await self._db.drop()
+
+    def hint(self, items: list[str]) -> bool:
+        """Take a wake-up: `queue_id/lane/org` each. False: it named nothing, look at everything."""
+        if not items:
+            self._next_scan = 0.0
+            return False
+        for item in items:
+            queue_id, lane, org_id = item.split("/", 2)
+            queue = self.queues.get(int(queue_id))
+            if queue is not None:
+                queue.ring.activate(org_id, int(lane))
+        return True
+
+    async def poll(self) -> float | None:
+        """Move due scheduled jobs, find lanes with work. Returns seconds until the next scheduled job, if any."""
+        if self._monotonic() >= self._next_refresh:
+            await self._refresh()
+        ids = list(self.queues)
+        if not ids:
+            return None
+        for row in await self._db.fetch_all(load_sql("promote"), {"queues": ids, "limit": _PROMOTE_LIMIT}):
+            self.queues[row["queue_id"]].ring.activate(row["org_id"], row["lane"])
+        if self._monotonic() >= self._next_scan:
+            await self._scan(ids)
+        else:
+            await self._scan_known()
+        row = await self._db.fetch_one(load_sql("next_due"), {"queues": ids})
+        return None if row is None else float(row["seconds"])
+
+    @property
+    def has_work(self) -> bool:
+        return any(self._askable(queue) for queue in self.queues.values())
+
+    def job_ended(self, queue_id: int) -> None:
+        """A place became free in a limited queue."""
+        queue = self.queues.get(queue_id)
+        if queue is not None:
+            queue.full_until = 0.0
+
+    def _askable(self, queue: ServedQueue) -> bool:
+        return bool(queue.ring) and (not queue.limited or queue.full_until <= self._monotonic())
+
+    @property
+    def has_solo(self) -> bool:
+        return any(queue.ring.has_solo for queue in self.queues.values())
+
+    async def claim(self, limit: int) -> list[tuple[Lease, list[Job]]]:
+        """Up to `limit` jobs of the next queue that has some; queues of the pool take turns."""
+        served = list(self.queues.values())
+        for offset in range(len(served)):
+            queue = served[(self._turn + offset) % len(served)]
+            if self._askable(queue):
+                self._turn = (self._turn + offset + 1) % len(served)
+                return await (self._claim_limited(queue, limit) if queue.limited else self._claim(queue, limit))
+        return []
+
+    async def claim_solo(self) -> list[tuple[Lease, list[Job]]]:
+        """One job that must run alone."""
+        for queue in self.queues.values():
+            request = queue.ring.plan_solo()
+            if request is None:
+                continue
+            rows = await self._db.fetch_all(load_sql("claim"), self._params(queue, [request]))
+            return self._leases(queue, [request], [(row["id"], row["jobs"]) for row in rows])
+        return []
+
+    async def _claim(self, queue: ServedQueue, limit: int) -> list[tuple[Lease, list[Job]]]:
+        requests = queue.ring.plan(limit)
+        rows = await self._db.fetch_all(load_sql("claim"), self._params(queue, requests))
+        return self._leases(queue, requests, [(row["id"], row["jobs"]) for row in rows])
+
+    async def _claim_limited(self, queue: ServedQueue, limit: int) -> list[tuple[Lease, list[Job]]]:
+        connection = await self._db.get()
+        try:
+            async with connection.transaction():
+                budget = await self._budget(connection, queue, limit)
+                requests = queue.ring.plan(*budget) if budget is not None else []
+                if not requests:
+                    queue.full_until = self._monotonic() + _FULL_RETRY_S
+                    return []
+                cursor = await connection.execute(as_literal(load_sql("claim_limited")), self._params(queue, requests))
+                rows = [(row["id"], row["jobs"]) for row in await cursor.fetchall()]
+        except BaseException:
+            await self._db.drop()
+            raise
+        return self._leases(queue, requests, rows)
+
+    async def _budget(self, connection: Connection, queue: ServedQueue, limit: int) -> tuple[int, dict[str, int]] | None:
+        """(jobs that may start now, the same per org); None when the queue is paused or full.
+
+        The row lock makes claims of a limited queue take turns, so two members cannot both see the last free place.
+        """
+        cursor = await connection.execute(
+            "SELECT concurrency, org_concurrency FROM queue WHERE id = %s AND paused_at IS NULL FOR UPDATE", (queue.id,)
+        )
+        limits = await cursor.fetchone()
+        if limits is None:
+            return None
+        cursor = await connection.execute(
+            "SELECT org_id, count(*) AS running FROM job_lease WHERE queue_id = %s GROUP BY org_id", (queue.id,)
+        )
+        running = {row["org_id"]: row["running"] for row in await cursor.fetchall()}
+        room = limit
+        if limits["concurrency"] is not None:
+            room = min(room, limits["concurrency"] - sum(running.values()))
+        if room <= 0:
+            return None
+        per_org = limits["org_concurrency"]
+        caps = {} if per_org is None else {org: per_org - running.get(org, 0) for org in queue.ring.orgs}
+        return room, caps
+
+    def _params(self, queue: ServedQueue, requests: list[LaneRequest]) -> dict[str, object]:
+        return {
+            "queue": queue.id,
+            "worker": self.worker_id,
+            "orgs": [request.org_id for request in requests],
+            "lanes": [request.lane for request in requests],
+            "marks": [request.mark for request in requests],
+            "quanta": [request.quantum for request in requests],
+        }
+
+    def _leases(
+        self, queue: ServedQueue, requests: list[LaneRequest], rows: list[tuple[int, str]]
+    ) -> list[tuple[Lease, list[Job]]]:
+        claimed: dict[tuple[str, int], tuple[int, int]] = {}
+        leases = []
+        for lease_id, packed in rows:
+            jobs = unpack(packed)
+            for job in jobs:
+                count, highest = claimed.get((job.org_id, job.lane), (0, 0))
+                claimed[job.org_id, job.lane] = (count + 1, max(highest, job.seq))
+            jobs.sort(key=lambda job: job.lane)
+            leases.append((Lease(lease_id, queue.id, len(jobs)), jobs))
+        queue.ring.record(requests, claimed)
+        return leases
+
+    async def _refresh(self) -> None:
+        rows = await self._db.fetch_all(
+            "SELECT id, name, concurrency, org_concurrency FROM queue WHERE pool = %(pool)s", {"pool": self._pool}
+        )
+        for row in rows:
+            queue = self.queues.setdefault(row["id"], ServedQueue(row["id"], row["name"]))
+            queue.concurrency, queue.org_concurrency = row["concurrency"], row["org_concurrency"]
+        for gone in self.queues.keys() - {row["id"] for row in rows}:
+            del self.queues[gone]
+        shares = await self._db.fetch_all("SELECT org_id, weight FROM org_share WHERE weight <> 1")
+        weights = {row["org_id"]: row["weight"] for row in shares}
+        for queue in self.queues.values():
+            queue.ring.set_weights(weights)
+        self._next_refresh = self._monotonic() + _REFRESH_S
+
+    async def _scan(self, ids: list[int]) -> None:
+        """The whole truth: every lane with work, marks forgotten (rows may have been committed out of order)."""
+        started = self._monotonic()
+        lanes: dict[int, list[tuple[str, int]]] = {queue_id: [] for queue_id in ids}
+        for row in await self._db.fetch_all(load_sql("discover"), {"queues": ids}):
+            lanes[row["queue_id"]].append((row["org_id"], row["lane"]))
+        for queue_id, found in lanes.items():
+            self.queues[queue_id].ring.reset(found)
+        cost = self._monotonic() - started
+        # With dead index entries about, the first claim after this pays about as much again.
+        self._next_scan = self._monotonic() + min(cost * _SCAN_SHARE * 2, _MAX_SCAN_GAP_S)
+
+    async def _scan_known(self) -> None:
+        for queue in self.queues.values():
+            known = sorted(queue.ring.known)
+            if not known:
+                continue
+            rows = await self._db.fetch_all(
+                load_sql("discover_known"),
+                {
+                    "queue": queue.id,
+                    "orgs": [org for org, _, _ in known],
+                    "lanes": [lane for _, lane, _ in known],
+                    "marks": [mark for _, _, mark in known],
+                },
+            )
+            for row in rows:
+                queue.ring.activate(row["org_id"], row["lane"])

@@ -1,0 +1,233 @@
+"""Writing results in batches, and only for leases that are still ours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import psycopg
+
+from sync.base.errors import SyncError
+from sync.base.logs import get_logger
+from sync.jobs.decide import Ended
+from sync.jobs.outcome import Ending
+from sync.store.dedicated import DedicatedConnection
+from sync.store.engine import Connection, Database, as_literal, translate
+from sync.store.sql import load_sql
+
+log = get_logger(__name__)
+
+_PARTIAL_DELAY_S = 0.1
+"""Results of a lease that still runs wait this long for company."""
+_BATCH = 5000
+_RETRY_S = 0.5
+_BACKLOG = 20_000
+"""Above this many unwritten results no new jobs are claimed."""
+
+_FINAL = (Ending.DONE, Ending.CANCELLED)
+
+
+class Finisher:
+    """Collects results and writes them; one per member, on a connection of its own.
+
+    A failed write is tried again until it succeeds: writing the same results twice is harmless, because the second
+    time the lease is gone.
+    """
+
+    def __init__(self, database: Database, worker_id: Callable[[], int]) -> None:
+        self._db = DedicatedConnection(database)
+        self._worker_id = worker_id
+        self._ended: list[Ended] = []
+        self._complete: list[int] = []
+        self._urgent = asyncio.Event()
+        self._some = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._later: list[Callable[[float], None]] = []
+
+    @property
+    def backlog(self) -> int:
+        return len(self._ended)
+
+    @property
+    def overloaded(self) -> bool:
+        return len(self._ended) > _BACKLOG
+
+    def on_scheduled(self, callback: Callable[[float], None]) -> None:
+        """Call with the seconds until the soonest retry of every batch written."""
+        self._later.append(callback)
+
+    def add(self, ended: Ended) -> None:
+        """Take one result. The lease is complete when the last of its jobs has ended."""
+        self._ended.append(ended)
+        ended.lease.unfinished -= 1
+        self._idle.clear()
+        if ended.lease.unfinished == 0:
+            self._complete.append(ended.lease.id)
+            self._urgent.set()
+        self._some.set()
+
+    async def run(self) -> None:
+        """Write for ever."""
+        while True:
+            await self._some.wait()
+            if not self._urgent.is_set():
+                await self._wait_urgent()
+            await self._flush_until_written()
+
+    async def drained(self) -> None:
+        """Wait until everything handed in is written."""
+        await self._idle.wait()
+
+    async def close(self) -> None:
+        await self._db.drop()
+
+    async def _wait_urgent(self) -> None:
+        try:
+            await asyncio.wait_for(self._urgent.wait(), _PARTIAL_DELAY_S)
+        except TimeoutError:
+            return
+
+    async def _flush_until_written(self) -> None:
+        self._urgent.clear()
+        self._some.clear()
+        ended, self._ended = self._ended, []
+        complete, self._complete = self._complete, []
+        while True:
+            try:
+                await self._write(ended, complete)
+                break
+            except SyncError as error:
+                log.warning("finish.retried", results=len(ended), error=str(error))
+                await asyncio.sleep(_RETRY_S)
+        if not self._ended:
+            self._idle.set()
+
+    async def _write(self, ended: list[Ended], complete: list[int]) -> None:
+        fresh = [e for e in ended if not e.recorded]
+        if all(e.ending is Ending.DONE and e.job.unique_key is None for e in fresh):
+            await self._write_done(fresh, complete)
+        else:
+            await self._write_mixed(fresh, complete)
+
+    async def _write_done(self, ended: Sequence[Ended], complete: list[int]) -> None:
+        await self._db.execute(
+            load_sql("finish_done"),
+            {
+                "worker": self._worker_id(),
+                "complete": complete,
+                "leases": [e.lease.id for e in ended],
+                "ids": [e.job.id for e in ended],
+                "durations": [e.duration_ms for e in ended],
+                "attempts": [e.job.attempt + 1 for e in ended],
+                "orgs": [e.job.org_id for e in ended],
+                "kinds": [e.job.kind for e in ended],
+            },
+        )
+
+    async def _write_mixed(self, ended: Sequence[Ended], complete: list[int]) -> None:
+        connection = await self._db.get()
+        try:
+            async with connection.transaction():
+                held = await self._held(connection, ended, complete)
+                mine = [e for e in ended if e.lease.id in held and e.ending is not Ending.LOST]
+                await _log(connection, [e for e in mine if e.ending is not Ending.INTERRUPTED], self._worker_id())
+                later = [e for e in mine if e.ending in (Ending.RETRY, Ending.SNOOZE)]
+                await _later(connection, later)
+                await _dead(connection, [e for e in mine if e.ending is Ending.DEAD])
+                await _released(connection, [e for e in mine if e.ending is Ending.INTERRUPTED])
+                await _keys(connection, [e for e in mine if e.ending in _FINAL])
+        except psycopg.Error as error:
+            await self._db.drop()
+            raise translate(error) from error
+        if later:
+            soonest = min(e.delay_s for e in later)
+            for callback in self._later:
+                callback(soonest)
+
+    async def _held(self, connection: Connection, ended: Sequence[Ended], complete: list[int]) -> set[int]:
+        cursor = await connection.execute(
+            as_literal(load_sql("finish_leases")),
+            {
+                "worker": self._worker_id(),
+                "complete": complete,
+                "leases": [e.lease.id for e in ended],
+                "ids": [e.job.id for e in ended],
+            },
+        )
+        return {row["id"] for row in await cursor.fetchall()}
+
+
+async def _log(connection: Connection, ended: Sequence[Ended], worker_id: int) -> None:
+    if not ended:
+        return
+    await connection.execute(
+        as_literal(load_sql("finish_log")),
+        {
+            "worker": worker_id,
+            "ids": [e.job.id for e in ended],
+            "queues": [e.lease.queue_id for e in ended],
+            "durations": [e.duration_ms for e in ended],
+            "attempts": [e.job.attempt + 1 for e in ended],
+            "outcomes": [int(e.ending) for e in ended],
+            "orgs": [e.job.org_id for e in ended],
+            "kinds": [e.job.kind for e in ended],
+            "errors": [_json(e.error or ({"message": e.reason} if e.reason else None)) for e in ended],
+        },
+    )
+
+
+async def _later(connection: Connection, ended: Sequence[Ended]) -> None:
+    if ended:
+        reasons = ["retry" if e.ending is Ending.RETRY else "snooze" for e in ended]
+        params = {**_rows(ended), "delays": [e.delay_s for e in ended], "reasons": reasons}
+        await connection.execute(as_literal(load_sql("finish_later")), params)
+
+
+async def _dead(connection: Connection, ended: Sequence[Ended]) -> None:
+    if ended:
+        params = {**_rows(ended), "error_classes": [(e.error or {}).get("class", "Unknown") for e in ended]}
+        await connection.execute(as_literal(load_sql("finish_dead")), params)
+
+
+async def _released(connection: Connection, ended: Sequence[Ended]) -> None:
+    if ended:
+        await connection.execute(as_literal(load_sql("finish_released")), _rows(ended))
+
+
+async def _keys(connection: Connection, ended: Sequence[Ended]) -> None:
+    await connection.execute(
+        as_literal(load_sql("finish_keys")),
+        {
+            "queues": [e.lease.queue_id for e in ended],
+            "orgs": [e.job.org_id for e in ended],
+            "unique_keys": [e.job.unique_key for e in ended],
+            "ids": [e.job.id for e in ended],
+        },
+    )
+
+
+def _rows(ended: Sequence[Ended]) -> dict[str, Any]:
+    """The columns that a job carries with it wherever it goes."""
+    return {
+        "ids": [e.job.id for e in ended],
+        "queues": [e.lease.queue_id for e in ended],
+        "lanes": [e.job.lane if e.ending is Ending.INTERRUPTED else e.lane for e in ended],
+        "attempts": [e.attempts_spent for e in ended],
+        "max_attempts": [e.job.max_attempts for e in ended],
+        "crashes": [e.job.crashes for e in ended],
+        "enqueued": [e.job.enqueued_s for e in ended],
+        "orgs": [e.job.org_id for e in ended],
+        "kinds": [e.job.kind for e in ended],
+        "args": [bytes(e.job.args).decode() for e in ended],
+        "unique_keys": [e.job.unique_key for e in ended],
+        "metas": [_json(e.meta) for e in ended],
+    }
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else msgspec.json.encode(value).decode()
+
+

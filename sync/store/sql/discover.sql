@@ -1,0 +1,17 @@
+-- Which lanes of these queues hold work: a loose index scan, one descent per lane that exists.
+-- Parameters: queues (array). Index: job_pick.
+SELECT q.id AS queue_id, found.org_id, found.lane
+FROM unnest(%(queues)s::smallint[]) AS q(id)
+CROSS JOIN LATERAL (
+  WITH RECURSIVE step AS (
+    (SELECT org_id, lane FROM job WHERE queue_id = q.id ORDER BY org_id, lane LIMIT 1)
+    UNION ALL
+    SELECT n.org_id, n.lane
+    FROM step s
+    CROSS JOIN LATERAL (
+      SELECT j.org_id, j.lane FROM job j
+      WHERE j.queue_id = q.id AND (j.org_id, j.lane) > (s.org_id, s.lane)
+      ORDER BY j.org_id, j.lane LIMIT 1) n
+  )
+  SELECT org_id, lane FROM step LIMIT 20000
+) found

@@ -1,0 +1,7 @@
+"""Starts the syncs that cannot wait a minute: direct messages, mentions, mail."""
+
+from datetime import timedelta
+
+from schedules.spec import Schedule
+
+SCHEDULE = Schedule(name="realtime-sync", kind="sync.enqueue_due", every=timedelta(seconds=10), catch_up="once")

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from sync.scheduling.cron import parse_cron
+from sync.scheduling.ticks import plan
+from sync.scheduling.timing import Every
+
+NOON = datetime(2027, 1, 15, 12, tzinfo=UTC)
+HOURLY = Every(timedelta(hours=1))
+MINUTE = timedelta(minutes=1)
+
+
+def test_nothing_is_due_before_its_time() -> None:
+    planned = plan(HOURLY, due_at=NOON, now=NOON - MINUTE, catch_up="once", limit=1)
+    assert planned.fire == () and planned.next_due_at == NOON
+
+
+def test_on_time_tick_fires_under_every_policy() -> None:
+    for policy in ("skip", "once", "all"):
+        planned = plan(HOURLY, due_at=NOON, now=NOON + timedelta(seconds=1), catch_up=policy, limit=10)
+        assert planned.fire == (NOON,)
+        assert planned.next_due_at == NOON + timedelta(hours=1)
+
+
+def test_skip_drops_what_is_late() -> None:
+    planned = plan(HOURLY, due_at=NOON, now=NOON + 30 * MINUTE, catch_up="skip", limit=10)
+    assert planned.fire == () and planned.next_due_at == NOON + timedelta(hours=1)
+
+
+def test_once_fires_the_latest_of_many() -> None:
+    planned = plan(HOURLY, due_at=NOON, now=NOON + timedelta(hours=5, minutes=7), catch_up="once", limit=10)
+    assert planned.fire == (NOON + timedelta(hours=5),)
+
+
+def test_all_fires_each_up_to_its_limit_and_drops_the_oldest() -> None:
+    now = NOON + timedelta(hours=5, minutes=7)
+    assert len(plan(HOURLY, due_at=NOON, now=now, catch_up="all", limit=10).fire) == 6
+    assert plan(HOURLY, due_at=NOON, now=now, catch_up="all", limit=2).fire == (
+        NOON + timedelta(hours=4),
+        NOON + timedelta(hours=5),
+    )
+
+
+def test_a_month_of_silence_does_not_walk_every_minute() -> None:
+    minutely = parse_cron("* * * * *", "Europe/Berlin")
+    asked = []
+
+    class Counting:
+        def next_after(self, after: datetime) -> datetime | None:
+            asked.append(after)
+            return minutely.next_after(after)
+
+    planned = plan(Counting(), due_at=NOON, now=NOON + timedelta(days=31), catch_up="once", limit=1)
+    assert planned.fire == (NOON + timedelta(days=31),)
+    assert len(asked) < 10
+
+
+def test_a_schedule_that_never_fires_again_ends() -> None:
+    class Last:
+        def next_after(self, after: datetime) -> datetime | None:
+            return None
+
+    planned = plan(Last(), due_at=NOON, now=NOON, catch_up="once", limit=1)
+    assert planned.fire == (NOON,) and planned.next_due_at is None

@@ -58,6 +58,7 @@ class JobContext:
                     "attempt": self.job.attempt + 1,
                     "org": self.job.org_id,
                     "kind": self.job.kind,
+                    "unique_key": self.job.unique_key,
                 },
             )
             if touched != 1:

@@ -107,6 +107,15 @@ class Executor:
         self._room.clear()
         await self._room.wait()
 
+    async def quiet(self) -> None:
+        """Until nothing runs and nothing is buffered."""
+        while not self.idle:
+            await self.wait_room()
+
+    def poke(self) -> None:
+        """Wake whoever waits for room."""
+        self._room.set()
+
     def submit(self, lease: Lease, jobs: Sequence[Job]) -> None:
         """Queue claimed jobs for the runners."""
         self._buffer.extend((lease, job) for job in jobs)
@@ -223,7 +232,7 @@ class Executor:
         del self._running[job.id]
         slot.job = None
         if context.finished_in_transaction:
-            ended = Ended(lease, job, Ending.DONE, ended.duration_ms, recorded=job.unique_key is None)
+            ended = Ended(lease, job, Ending.DONE, ended.duration_ms, recorded=True)
         self._end(ended)
         self.mean_s += _DURATION_WEIGHT * (self._monotonic() - started - self.mean_s)
 

@@ -1,0 +1,75 @@
+"""Builds the real things of one process: settings in, connected collaborators out. Tests override here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from sync.base.clock import Clock, SystemClock
+from sync.base.errors import ConfigurationError
+from sync.base.logs import configure_logging
+from sync.base.sealing import Sealer
+from sync.base.settings import QueueSettings, Settings
+from sync.catalogue import build_catalogue
+from sync.jobs.catalogue import Catalogue, JobKind
+from sync.jobs.queue import Queue
+from sync.signals import LocalTransport, PostgresTransport, RedisTransport, Signals, Transport
+from sync.store.engine import Database
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What every part of one process shares."""
+
+    settings: Settings
+    database: Database
+    relaxed: Database
+    """The same server, committing with synchronous_commit=off: for claim and finish only."""
+    signals: Signals
+    catalogue: Catalogue
+    queue: Queue
+    clock: Clock
+    sealer: Sealer
+
+    @property
+    def queue_settings(self) -> QueueSettings:
+        return self.settings.queue
+
+
+def database_url(settings: Settings) -> str:
+    """The connection string. Errors: ConfigurationError when neither a server is named nor an embedded one was started."""
+    if settings.store.url is None:
+        raise ConfigurationError("No PostgreSQL is known: set SYNC_STORE__URL, or start the embedded one with `syncctl up`.")
+    return settings.store.url.get_secret_value()
+
+
+@asynccontextmanager
+async def open_runtime(
+    settings: Settings, *, application: str, extra_kinds: Iterable[JobKind] = ()
+) -> AsyncIterator[Runtime]:
+    """Connect everything for one process, and close it again at the end of the block. Errors: Transient, ConfigurationError."""
+    configure_logging(settings.log_level, json=settings.log_json)
+    url = database_url(settings)
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(Database(url, settings.store, application=application))
+        relaxed = Database(url, settings.store, application=application, relaxed=True)
+        sealer = Sealer(settings.secrets)
+        catalogue = Catalogue([*build_catalogue(settings, database, sealer), *extra_kinds])
+        await catalogue.install(database)
+        signals = Signals(_transport(settings, url))
+        await signals.start()
+        stack.push_async_callback(signals.close)
+        queue = Queue(database, signals, catalogue)
+        await queue.open()
+        stack.push_async_callback(queue.close)
+        yield Runtime(settings, database, relaxed, signals, catalogue, queue, SystemClock(), sealer)
+
+
+def _transport(settings: Settings, url: str) -> Transport:
+    if settings.redis.url is not None:
+        return RedisTransport(settings.redis.url.get_secret_value(), settings.redis.prefix)
+    if not settings.store.listen:
+        return LocalTransport()
+    direct = settings.store.direct_url
+    return PostgresTransport(direct.get_secret_value() if direct is not None else url)

@@ -1,0 +1,1 @@
+"""External mail over IMAP: read-only, incremental by (UIDVALIDITY, UID)."""

@@ -1,0 +1,57 @@
+"""Every platform there is. GET /sync/platforms, names of actors and cadences are made from this table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from connectors.base import Connector, find_sync_type
+from connectors.imap.connector import ImapConnector
+from sync.base.errors import ConfigurationError
+
+PLATFORMS: Mapping[str, Connector] = {connector.platform: connector for connector in (ImapConnector(),)}
+
+
+def find_connector(platform: str, platforms: Mapping[str, Connector] = PLATFORMS) -> Connector:
+    """Errors: ConfigurationError that lists the platforms there are."""
+    try:
+        return platforms[platform]
+    except KeyError:
+        known = ", ".join(sorted(platforms))
+        raise ConfigurationError(f"There is no platform {platform!r}; there are: {known}.") from None
+
+
+def describe(platforms: Mapping[str, Connector] = PLATFORMS) -> list[dict[str, Any]]:
+    """The table as JSON, for people and programs that connect accounts or trigger syncs."""
+    return [
+        {
+            "platform": connector.platform,
+            "title": connector.title,
+            "fields": [
+                {
+                    "name": item.name,
+                    "kind": item.kind,
+                    "required": item.required,
+                    "secret": item.secret,
+                    "operatorOnly": item.operator_only,
+                    "default": item.default,
+                    "choices": list(item.choices),
+                    "help": item.help,
+                }
+                for item in connector.fields
+            ],
+            "syncTypes": [
+                {
+                    "name": sync_type.name,
+                    "title": sync_type.title,
+                    "everySeconds": sync_type.every.total_seconds(),
+                    "options": [{"name": o.name, "kind": o.kind, "help": o.help} for o in sync_type.options],
+                }
+                for sync_type in connector.sync_types
+            ],
+        }
+        for connector in platforms.values()
+    ]
+
+
+__all__ = ["PLATFORMS", "describe", "find_connector", "find_sync_type"]

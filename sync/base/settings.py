@@ -9,10 +9,11 @@ in plain arguments are read from files by path (`*_file`).
 from __future__ import annotations
 
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -166,6 +167,43 @@ class RaySettings(_Frozen):
     temp_dir: Path | None = None
 
 
+class OutboundSettings(_Frozen):
+    """Calls to addresses that users give us (see `sync.base.outbound`)."""
+
+    allow: str = ""
+    """Networks that may be called although they are private, at any port: `10.1.0.0/16,127.0.0.1/32`."""
+    ports: str = "80,443,8080,8443"
+    """Ports that may be called everywhere else."""
+    connect_timeout_s: Seconds = 5.0
+    max_response_bytes: int = Field(default=65_536, ge=0, le=10_000_000)
+    ca_file: Path | None = None
+    """Certificate authorities to trust instead of the usual ones."""
+
+    @field_validator("allow")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        for network in filter(None, (part.strip() for part in value.split(","))):
+            ip_network(network)
+        return value
+
+    @field_validator("ports")
+    @classmethod
+    def _port_numbers(cls, value: str) -> str:
+        if not all(part.strip().isdecimal() and 1 <= int(part) <= 65535 for part in value.split(",")):
+            raise ValueError("SYNC_OUTBOUND__PORTS is a list of port numbers such as '80,443'.")
+        return value
+
+
+class RetentionSettings(_Frozen):
+    """How long what is over is kept, in days. The queue's own history: SYNC_QUEUE__HISTORY_DAYS."""
+
+    sync_run_days: int = Field(default=90, ge=1)
+    event_days: int = Field(default=30, ge=1)
+    tick_days: int = Field(default=14, ge=1)
+    alert_days: int = Field(default=90, ge=1)
+    audit_days: int = Field(default=400, ge=1)
+
+
 class Settings(_Frozen):
     home: Path = Path("var")
     log_level: str = "INFO"
@@ -181,6 +219,8 @@ class Settings(_Frozen):
     sync: SyncSettings = SyncSettings()
     supervisor: SupervisorSettings = SupervisorSettings()
     ray: RaySettings = RaySettings()
+    outbound: OutboundSettings = OutboundSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     def pool(self, name: str) -> PoolSettings:
         return self.pools.get(name, PoolSettings())
@@ -191,9 +231,7 @@ def load_settings() -> Settings:
     from pydantic_settings import BaseSettings, SettingsConfigDict
 
     class _Environment(Settings, BaseSettings):
-        model_config = SettingsConfigDict(
-            env_prefix="SYNC_", env_nested_delimiter="__", frozen=True, extra="ignore"
-        )
+        model_config = SettingsConfigDict(env_prefix="SYNC_", env_nested_delimiter="__", frozen=True, extra="ignore")
 
     loaded = _Environment()
     return Settings.model_construct(**{name: getattr(loaded, name) for name in Settings.model_fields})

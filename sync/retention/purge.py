@@ -1,0 +1,78 @@
+"""What is over is kept for a while and then removed, in small batches that never hold a lock for long."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass
+from typing import LiteralString
+
+from sync.base.logs import get_logger
+from sync.base.settings import RetentionSettings
+from sync.store.engine import Database
+
+log = get_logger(__name__)
+
+BATCH = 2000
+_PAUSE_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Rows of `table` whose `age` column lies more than `days` back, and for which `over` holds, may go."""
+
+    table: LiteralString
+    age: LiteralString
+    days: int
+    over: LiteralString = "true"
+
+
+def rules(settings: RetentionSettings) -> tuple[Rule, ...]:
+    """Everything that is removed row by row; what is partitioned by day is dropped by the day instead."""
+    return (
+        Rule("sync_run", "finished_at", settings.sync_run_days, "state IN ('succeeded', 'failed', 'cancelled')"),
+        Rule("schedule_tick", "fired_at", settings.tick_days),
+        Rule("alert", "resolved_at", settings.alert_days, "resolved_at IS NOT NULL"),
+        Rule("audit", "at", settings.audit_days),
+    )
+
+
+class Purge:
+    """Safe to run twice at once: batches skip rows that another run holds."""
+
+    def __init__(self, database: Database, settings: RetentionSettings, *, batch: int = BATCH) -> None:
+        self._database = database
+        self._settings = settings
+        self._batch = batch
+
+    async def run(self) -> dict[str, int]:
+        """Remove everything that is old enough; rows (for events: day partitions) gone, per table."""
+        gone = {rule.table: await self._sweep(rule) for rule in rules(self._settings)}
+        gone["event"] = await self._rotate_events()
+        log.info("retention.purged", **{table: count for table, count in gone.items() if count})
+        return gone
+
+    async def _sweep(self, rule: Rule) -> int:
+        removed = 0
+        while True:
+            count = await self._database.execute(
+                f"""DELETE FROM {rule.table} WHERE ctid = ANY(ARRAY(
+                      SELECT ctid FROM {rule.table}
+                      WHERE {rule.age} < now() - make_interval(days => %(days)s) AND {rule.over}
+                      LIMIT %(batch)s FOR UPDATE SKIP LOCKED))""",
+                {"days": rule.days, "batch": self._batch},
+            )
+            removed += count
+            if count < self._batch:
+                return removed
+            await asyncio.sleep(_PAUSE_S * (1 + random.random()))
+
+    async def _rotate_events(self) -> int:
+        async with self._database.transaction() as tx:
+            await tx.execute("SELECT sync_make_partitions('event')")
+            # Dropping waits for readers; rather come back tomorrow than queue everybody behind us.
+            await tx.execute("SET LOCAL lock_timeout = '3s'")
+            dropped = await tx.fetch_value(
+                "SELECT sync_drop_partitions('event', %(days)s)", {"days": self._settings.event_days}
+            )
+        return int(dropped)

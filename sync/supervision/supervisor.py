@@ -75,7 +75,7 @@ class SupervisorInfo:
 
 
 class Supervisor:
-    """`run()` until `drain()`. The steps are public: each is one pass of its part."""
+    """`run()` until `stop()`. The steps are public: each is one pass of its part."""
 
     def __init__(
         self, fleet: Fleet, work: Work, settings: Settings, *, clock: Callable[[], float] = time.monotonic
@@ -91,6 +91,7 @@ class Supervisor:
         rules = settings.supervisor
         self._suspicions = Suspicions(limit=rules.ping_failures, max_loop_age_s=2 * rules.watchdog_s)
         self._known: set[Who] = set()
+        self._running: list[asyncio.Task[None]] = []
         self._stopped = asyncio.Event()
         self.draining = False
         self._parts = {
@@ -103,14 +104,18 @@ class Supervisor:
         }
 
     async def run(self) -> None:
-        """All parts side by side, until `drain()` or cancellation."""
-        tasks = [asyncio.create_task(part.run(), name=f"supervisor.{name}") for name, part in self._parts.items()]
+        """All parts side by side, until `stop()` or cancellation."""
+        self._running = [
+            asyncio.create_task(part.run(), name=f"supervisor.{part.name}") for part in self._parts.values()
+        ]
         try:
             await self._stopped.wait()
         finally:
-            for task in (*tasks, *self._retiring.values()):
-                task.cancel()
-            await asyncio.gather(*tasks, *self._retiring.values(), return_exceptions=True)
+            await self._halt()
+
+    def stop(self) -> None:
+        """Let `run()` return. The actors live on."""
+        self._stopped.set()
 
     def wake_syncs(self) -> None:
         """A run was queued: look for it now instead of at the next pass."""
@@ -165,7 +170,7 @@ class Supervisor:
         (it waits for a place, or hangs) holds nothing that a time-out would save.
         """
         self.draining = True
-        self._stopped.set()
+        await self._halt()
         existing = sorted(await self._look(), key=repr)
         pulses = await _all(self._fleet.ping(who) for who in existing)
         silent = tuple(who for who, pulse in zip(existing, pulses, strict=True) if pulse is None)
@@ -195,6 +200,12 @@ class Supervisor:
             members=tuple(sorted(member.index for member in members)),
             retiring=tuple(sorted(member.index for member in self._retiring if member.pool == pool)),
         )
+
+    async def _halt(self) -> None:
+        tasks = [*self._running, *self._retiring.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _look(self) -> set[Who]:
         self._known = await self._fleet.existing()

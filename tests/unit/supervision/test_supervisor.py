@@ -194,6 +194,7 @@ async def test_a_failing_part_does_not_stop_its_siblings(fleet: FakeFleet, work:
         await until(lambda: work.recoveries > recoveries + 2)
         fleet.reachable = True
         await supervisor.drain(1)
+        supervisor.stop()
         await running
 
 
@@ -207,8 +208,8 @@ async def test_a_signal_starts_a_sync_before_the_next_pass(fleet: FakeFleet, wor
         supervisor.wake_syncs()
         while EMAIL not in fleet.alive:
             await asyncio.sleep(0.005)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    supervisor.stop()
+    await running
 
 
 def test_settings_of_unknown_pools_stop_the_start(fleet: FakeFleet, work: FakeWork) -> None:

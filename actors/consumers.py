@@ -1,0 +1,55 @@
+"""Members of the consumer pools: processes that claim jobs from PostgreSQL and run them."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from actors.base import HostActor, control
+from sync.base.settings import Settings
+
+if TYPE_CHECKING:
+    from sync.jobs.member import PoolMember
+    from sync.wiring import Runtime
+
+
+class PoolMemberActor(HostActor):
+    """Hosts a `PoolMember`. Safe to kill at any point: its jobs return to the queue."""
+
+    def __init__(self, settings: Settings, name: str, namespace: str, pool: str) -> None:
+        self.pool = pool
+        self._member: PoolMember | None = None
+        self._stopped = asyncio.Event()
+        super().__init__(settings, name, namespace)
+
+    @control
+    async def info(self) -> dict[str, Any]:
+        """What it is doing, read from beside its loop."""
+        if self._member is None:
+            return {"name": self.name, "pool": self.pool, "state": self.state}
+        return dataclasses.asdict(self._member.info())
+
+    async def _serve(self, runtime: Runtime) -> None:
+        from sync.jobs.member import PoolMember
+
+        self._member = PoolMember(runtime, self.pool, self.name, self.node)
+        await self._member.start()
+        await self._stopped.wait()
+
+    async def _stop(self, timeout_s: float) -> None:
+        if self._member is not None:
+            await self._member.drain(timeout_s)
+        self._stopped.set()
+
+
+class DatatypeConsumerActor(PoolMemberActor):
+    """Fans data changes out to their subscribers."""
+
+
+class OneOffConsumerActor(PoolMemberActor):
+    """Runs ad-hoc jobs."""
+
+
+class ScheduleConsumerActor(PoolMemberActor):
+    """Runs jobs with a run-at, cron definitions and maintenance."""

@@ -1,0 +1,93 @@
+"""How each actor is created: one table, and the only place where `ray.remote` is applied.
+
+detached            they outlive the process that creates them
+max_restarts        -1: Ray restarts it for ever, under its name. 0 for syncs: a restart would run only `__init__` and
+                    hold the name while it waits; their work is rows, so the supervisor creates a new one instead
+max_task_retries    0: a control call is never repeated behind our back
+num_cpus            fractions, stated always: Ray would reserve a whole CPU for an actor that names any other resource
+memory              what a process was measured to need, so that nodes are not overfilled (docs/decisions/0004)
+sync_slot           the room for syncs on a node; a sync actor that waits for one is demand the autoscaler sees
+enable_task_events  off: pings every few seconds would fill the task table of the head
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import ray
+
+from actors.names import SUPERVISOR, name_of
+from sync.base.settings import Settings
+from sync.supervision.model import Member, Pair, Seat, Who
+
+CONTROL_CALLS = 16
+"""Control calls served side by side; more wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One row of the table. `actor` is a path, so that creating one does not import what it hosts."""
+
+    actor: str
+    num_cpus: float
+    memory_mb: int
+    max_restarts: int = -1
+    sync_slots: int = 0
+    spread: bool = False
+
+
+SUPERVISOR_KIND = Kind("actors.supervisor:SupervisorActor", num_cpus=0, memory_mb=120)
+SCHEDULER_KIND = Kind("actors.schedulers:SchedulerActor", num_cpus=0, memory_mb=120, spread=True)
+SYNC_KIND = Kind("actors.sync_workers:SyncWorkerActor", num_cpus=0.1, memory_mb=160, max_restarts=0, sync_slots=1)
+POOL_KINDS = {
+    "consumer.one-off": Kind("actors.consumers:OneOffConsumerActor", num_cpus=0.25, memory_mb=160, spread=True),
+    "consumer.schedule": Kind("actors.consumers:ScheduleConsumerActor", num_cpus=0.25, memory_mb=160, spread=True),
+    "consumer.datatype": Kind("actors.consumers:DatatypeConsumerActor", num_cpus=0.25, memory_mb=160, spread=True),
+    "processor.notification": Kind(
+        "actors.processors:NotificationProcessorActor", num_cpus=0.25, memory_mb=160, spread=True
+    ),
+    "processor.escalation": Kind(
+        "actors.processors:EscalationProcessorActor", num_cpus=0.1, memory_mb=160, spread=True
+    ),
+    "processor.billing": Kind("actors.processors:BillingProcessorActor", num_cpus=0.1, memory_mb=160, spread=True),
+}
+
+
+def create(who: Who, settings: Settings, namespace: str) -> Any:
+    """The handle of a new actor. Blocks on the head. Errors: ActorAlreadyExistsError when the name is taken."""
+    match who:
+        case Member(pool, _):
+            return _create(POOL_KINDS[pool], name_of(who), settings, namespace, pool)
+        case Seat():
+            return _create(SCHEDULER_KIND, name_of(who), settings, namespace)
+        case Pair(org_id, platform):
+            return _create(SYNC_KIND, name_of(who), settings, namespace, org_id, platform)
+
+
+def create_supervisor(settings: Settings, namespace: str) -> Any:
+    """As `create`, for the supervisor itself."""
+    return _create(SUPERVISOR_KIND, SUPERVISOR, settings, namespace)
+
+
+def _create(kind: Kind, name: str, settings: Settings, namespace: str, *rest: str) -> Any:
+    # Plain values only: an actor whose creator dies before its arguments are resolved is lost, detached or not.
+    return _remote(kind).options(name=name, namespace=namespace).remote(settings, name, namespace, *rest)
+
+
+@cache
+def _remote(kind: Kind) -> Any:
+    module, _, name = kind.actor.partition(":")
+    return ray.remote(
+        lifetime="detached",
+        max_restarts=kind.max_restarts,
+        max_task_retries=0,
+        num_cpus=kind.num_cpus,
+        memory=kind.memory_mb * 1024 * 1024,
+        resources={"sync_slot": kind.sync_slots} if kind.sync_slots else None,
+        scheduling_strategy="SPREAD" if kind.spread else "DEFAULT",
+        concurrency_groups={"control": CONTROL_CALLS},
+        enable_task_events=False,
+    )(getattr(import_module(module), name))

@@ -1,0 +1,87 @@
+"""The supervisor as an actor, and the one call that starts everything: `ensure_supervisor`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import ray
+from ray.exceptions import ActorAlreadyExistsError, GetTimeoutError, RayActorError
+
+from actors.base import HostActor, control
+from actors.create import create_supervisor
+from actors.names import NAMESPACE, SUPERVISOR
+from sync.base.logs import get_logger
+from sync.base.settings import Settings
+from sync.supervision.model import Who
+
+if TYPE_CHECKING:
+    from sync.supervision.supervisor import Supervisor, SupervisorInfo
+    from sync.wiring import Runtime
+
+log = get_logger(__name__)
+
+
+class SupervisorActor(HostActor):
+    """Hosts the `Supervisor`. Restarted for ever; a restart, or a second one, goes on from what it finds."""
+
+    def __init__(self, settings: Settings, name: str, namespace: str) -> None:
+        self._supervisor: Supervisor | None = None
+        super().__init__(settings, name, namespace)
+
+    @control
+    async def info(self) -> SupervisorInfo | None:
+        """None until it has reached the database."""
+        return None if self._supervisor is None else self._supervisor.info()
+
+    @control
+    async def drain(self, timeout_s: float) -> tuple[Who, ...]:
+        """Let every actor finish and leave; who had to be killed. The supervisor itself stays, idle, to say so."""
+        if self._supervisor is None:
+            return ()
+        return await self._on_main(self._supervisor.drain(timeout_s))
+
+    async def _serve(self, runtime: Runtime) -> None:
+        from actors.fleet import RayFleet
+        from sync.supervision.supervisor import Supervisor
+        from sync.supervision.work import DatabaseWork
+
+        self._supervisor = Supervisor(RayFleet(self.settings, self.namespace), DatabaseWork.of(runtime), self.settings)
+        supervisor = self._supervisor
+        unsubscribe = runtime.signals.subscribe("sync", lambda _items: supervisor.wake_syncs())
+        try:
+            await supervisor.run()
+        finally:
+            unsubscribe()
+
+    async def _stop(self, timeout_s: float) -> None:
+        if self._supervisor is not None:
+            self._supervisor.stop()
+
+
+def ensure_supervisor(settings: Settings, namespace: str = NAMESPACE) -> None:
+    """Have a supervisor in this cluster; it brings everything else into being, from the database alone.
+
+    Idempotent, also from several processes at once. Blocks for a moment: from an event loop call it in a thread.
+    """
+    try:
+        create_supervisor(settings, namespace)
+    except ActorAlreadyExistsError:
+        return
+
+
+def drain_supervisor(timeout_s: float, namespace: str = NAMESPACE) -> tuple[Who, ...]:
+    """Stop creating, let all actors finish and leave, then the supervisor too; who had to be killed. Blocks."""
+    try:
+        supervisor = ray.get_actor(SUPERVISOR, namespace)
+    except ValueError:
+        return ()
+    stayed: tuple[Who, ...] = ()
+    try:
+        stayed = ray.get(supervisor.drain.remote(timeout_s), timeout=2 * timeout_s + 30)
+        ray.get(supervisor.retire.remote(5.0), timeout=10)
+    except RayActorError:
+        pass  # that is how leaving looks
+    except GetTimeoutError:
+        log.warning("supervisor.drain_timed_out", timeout_s=timeout_s)
+        ray.kill(supervisor)
+    return stayed

@@ -14,6 +14,7 @@ from sync.base.settings import QueueSettings, Settings
 from sync.catalogue import build_catalogue
 from sync.jobs.catalogue import Catalogue, JobKind
 from sync.jobs.queue import Queue
+from sync.plugins import plugin_kinds
 from sync.signals import LocalTransport, PostgresTransport, RedisTransport, Signals, Transport
 from sync.store.engine import Database
 
@@ -55,7 +56,7 @@ async def open_runtime(
         database = await stack.enter_async_context(Database(url, settings.store, application=application))
         relaxed = Database(url, settings.store, application=application, relaxed=True)
         sealer = Sealer(settings.secrets)
-        catalogue = Catalogue([*build_catalogue(settings, database, sealer), *extra_kinds])
+        catalogue = Catalogue([*build_catalogue(settings, database, sealer), *plugin_kinds(settings.plugins), *extra_kinds])
         await catalogue.install(database)
         signals = Signals(_transport(settings, url))
         await signals.start()

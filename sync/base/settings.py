@@ -216,6 +216,8 @@ class Settings(_Frozen):
     queue: QueueSettings = QueueSettings()
     pools: dict[str, PoolSettings] = Field(default_factory=dict)
     """Overrides by pool name, as in `SYNC_POOLS='{"one-off": {"max": 8}}'`."""
+    plugins: tuple[str, ...] = ()
+    """Modules with job kinds and connectors of this installation (see `sync.plugins`)."""
     sync: SyncSettings = SyncSettings()
     supervisor: SupervisorSettings = SupervisorSettings()
     ray: RaySettings = RaySettings()

@@ -184,7 +184,7 @@ def allowed(right: Right) -> Callable[..., Awaitable[Principal]]:
     async def check(principal: Annotated[Principal, Depends(authenticate)]) -> Principal:
         if not principal.may(right):
             able = ", ".join(role for role in Role if right in RIGHTS[role])
-            raise _forbidden(f"Your role is {principal.role}; this needs one of: {able}.")
+            raise forbidden(f"Your role is {principal.role}; this needs one of: {able}.")
         return principal
 
     return check
@@ -198,7 +198,7 @@ Admin = Annotated[Principal, Depends(allowed(Right.ADMINISTER))]
 
 async def _platform_admin(principal: Admin) -> Principal:
     if not principal.platform:
-        raise _forbidden(
+        raise forbidden(
             "This concerns the queues of every org, so the token needs the claim `platform: true`. "
             "The operator of the install makes one with `syncctl token --platform --role admin`."
         )
@@ -208,5 +208,6 @@ async def _platform_admin(principal: Admin) -> Principal:
 PlatformAdmin = Annotated[Principal, Depends(_platform_admin)]
 
 
-def _forbidden(detail: str) -> ApiError:
+def forbidden(detail: str) -> ApiError:
+    """The token is good, but not for this."""
     return problem("forbidden", detail, headers={"WWW-Authenticate": 'Bearer realm="sync", error="insufficient_scope"'})

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Query
@@ -47,6 +48,13 @@ class PageOf(BaseModel, Generic[T]):
 
     items: list[T]
     nextCursor: str | None = None
+
+
+def page_of(rows: Sequence[T], limit: int, position: Callable[[T], Any]) -> PageOf[T]:
+    """The page of `limit` rows out of `limit + 1` that were asked for: the surplus one says that more follow."""
+    items = list(rows[:limit])
+    more = len(rows) > limit
+    return PageOf[Any](items=items, nextCursor=encode(position(items[-1])) if more else None)
 
 
 class PageParameters:

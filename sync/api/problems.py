@@ -174,7 +174,7 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
 
 def _pointer(location: tuple[int | str, ...]) -> str:
     """`("body", "jobs", 3, "kind")` -> `/jobs/3/kind`; parameters keep their place: `query:limit`."""
-    place, *path = location
+    place, *path = (part for part in location if not str(part).startswith("<"))  # "<...>": tags of our unions
     if place == "body":
         return "".join(f"/{part}" for part in path)
     return f"{place}:{'.'.join(str(part) for part in path)}"

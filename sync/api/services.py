@@ -6,10 +6,12 @@ from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 
+from sync.api.backpressure import BackPressure
 from sync.api.control import Control, Nudger
 from sync.api.units import Units
 from sync.base.settings import Settings
 from sync.jobs.catalogue import Catalogue
+from sync.jobs.queue import Queue
 from sync.signals import Signals
 from sync.store.engine import Database
 
@@ -25,6 +27,8 @@ class ApiRuntime(Protocol):
     def signals(self) -> Signals: ...
     @property
     def catalogue(self) -> Catalogue: ...
+    @property
+    def queue(self) -> Queue: ...
 
 
 class Services:
@@ -32,6 +36,8 @@ class Services:
         self.settings = runtime.settings
         self.database = runtime.database
         self.catalogue = runtime.catalogue
+        self.queue = runtime.queue
+        self.backpressure = BackPressure(runtime.database, runtime.settings.queue.max_waiting)
         self.units = Units(runtime.database)
         self.nudger = Nudger(control, self.units)
 

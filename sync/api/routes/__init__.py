@@ -1,5 +1,5 @@
 """One router per noun; `ROUTERS` in the order in which the documentation shows them."""
 
-from sync.api.routes import health
+from sync.api.routes import alerts, health, queue
 
-ROUTERS = (health.router,)
+ROUTERS = (queue.router, alerts.router, health.router)

@@ -134,7 +134,9 @@ class RedisTransport:
         self._client = Redis.from_url(self._url, socket_connect_timeout=2, socket_timeout=None, health_check_interval=0)
         subscribed = asyncio.Event()
         self._reader = asyncio.create_task(self._read(deliver, subscribed), name="signals.redis")
-        with contextlib.suppress(TimeoutError):  # Redis may be down: then the reader goes on trying, and polls do the work
+        with contextlib.suppress(
+            TimeoutError
+        ):  # Redis may be down: then the reader goes on trying, and polls do the work
             await asyncio.wait_for(subscribed.wait(), 2)
 
     async def send(self, message: bytes) -> None:

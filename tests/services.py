@@ -109,7 +109,19 @@ def redis_server(home: Path) -> Iterator[str]:
     if program is None:
         missing("redis-server", "apt-get install redis-server, or set SYNC_TEST_REDIS_URL")
     port = free_port()
-    command = [str(program), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(home)]
+    command = [
+        str(program),
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        "--dir",
+        str(home),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         _until_open(port)

@@ -21,32 +21,34 @@ Who may change what
     on the lease's worker alone decides about these jobs, and only while its lease row exists: every statement that
     finishes something begins by deleting (all jobs ended) or updating (some ended) the lease row *of this worker*, and
     acts only on rows it got back. Zero rows: somebody rescued the lease, the results are thrown away.
-    A handler that writes rows uses `ctx.transaction()`: its effects and the mark "this job ended" commit together, behind
-    the same check, so a job that runs twice has its effects once.
+    A handler that writes rows uses `ctx.transaction()`: its effects and the mark "this job ended" commit together,
+    behind the same check, so a job that runs twice has its effects once.
 
 Times (settings: QueueSettings)
     A worker process beats every 2 s from a thread of its own. A worker silent for 10 s is dead; the rescuer looks every
-    2 s, so a killed worker's jobs are waiting again within about 12 s; a restarted actor rescues its own predecessor at once.
+    2 s, so a killed worker's jobs are waiting again within about 12 s; a restarted actor rescues its own predecessor
+    at once.
     For `worker_timeout_s` after PostgreSQL itself started, nobody is declared dead: everybody missed those beats.
 
 What happens on each failure
     handler raises          row in job_run with the error; retry after backoff (full jitter, or the server-given delay),
                             dead when attempts are used up or the error is Permanent
     handler hangs           cancelled at the kind's time-out, then as above
-    worker killed           rescue: unfinished jobs return in lanes 4-7 ("run alone") with crashes + 1, attempts untouched;
-                            a member runs such a job with nothing else in flight, so a job that kills its worker is the
-                            only one blamed; at three crashes it is dead, its neighbours long since done
-    worker frozen, wakes    its lease rows are gone: its finishes change nothing, and its next beat tells it to start afresh
+    worker killed           rescue: unfinished jobs return in lanes 4-7 ("run alone") with crashes + 1, attempts
+                            untouched; a member runs such a job with nothing else in flight, so a job that kills its
+                            worker is the only one blamed; at three crashes it is dead, its neighbours long since done
+    worker frozen, wakes    its lease rows are gone: its finishes change nothing, and its next beat tells it to start
+                            afresh
     worker shut down        unstarted jobs go back at once; running ones may finish within the drain time, then go back
                             with their attempt not counted
-    PostgreSQL restarts     claims and finishes commit with synchronous_commit=off: the last ones may be lost, which makes a
-                            job run again, never disappear (enqueue commits in full). Members reconnect and send the
-                            same finish again: harmless if it had arrived.
+    PostgreSQL restarts     claims and finishes commit with synchronous_commit=off: the last ones may be lost, which
+                            makes a job run again, never disappear (enqueue commits in full). Members reconnect and
+                            send the same finish again: harmless if it had arrived.
     Redis or NOTIFY gone    wake-ups are hints; every member looks by itself each second
 
 Fairness
-    Each member keeps a ring of orgs that have work and hands out shares of every claim by deficit round robin, weighted by
-    `org_share`. Inside an org the lanes go in order: priority 0 first. A lone org gets everything. Priorities never
+    Each member keeps a ring of orgs that have work and hands out shares of every claim by deficit round robin, weighted
+    by `org_share`. Inside an org the lanes go in order: priority 0 first. A lone org gets everything. Priorities never
     cross org borders: an urgent job of a flooding org does not overtake another org's share.
 
 Why it is fast

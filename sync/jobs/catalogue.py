@@ -97,7 +97,9 @@ class Catalogue:
         """Errors: Permanent for an unknown kind, with the known ones."""
         kind = self._by_name.get(name)
         if kind is None:
-            raise Permanent(f"There is no job kind {name!r}. Known kinds: {', '.join(sorted(self._by_name)) or 'none'}.")
+            raise Permanent(
+                f"There is no job kind {name!r}. Known kinds: {', '.join(sorted(self._by_name)) or 'none'}."
+            )
         return kind
 
     async def install(self, database: Database) -> None:
@@ -115,7 +117,9 @@ class Catalogue:
             )
 
     async def _install_queues(self, tx: Transaction) -> None:
-        rows: dict[str, tuple[str, int | None, int | None]] = {name: (pool, None, None) for name, pool in QUEUES.items()}
+        rows: dict[str, tuple[str, int | None, int | None]] = {
+            name: (pool, None, None) for name, pool in QUEUES.items()
+        }
         for kind in self.kinds:
             if kind.queue_name != kind.queue:
                 rows[kind.queue_name] = (QUEUES[kind.queue], kind.concurrency, kind.org_concurrency)
@@ -133,9 +137,13 @@ class Catalogue:
 
 def _check(kind: JobKind) -> None:
     if not _KIND.fullmatch(kind.kind):
-        raise ConfigurationError(f"{kind.kind!r} is not a job kind: write it dotted and in lower case, like 'mail.ingest'.")
+        raise ConfigurationError(
+            f"{kind.kind!r} is not a job kind: write it dotted and in lower case, like 'mail.ingest'."
+        )
     if kind.queue not in QUEUES:
-        raise ConfigurationError(f"Job kind {kind.kind!r} names queue {kind.queue!r}; known queues: {', '.join(QUEUES)}.")
+        raise ConfigurationError(
+            f"Job kind {kind.kind!r} names queue {kind.queue!r}; known queues: {', '.join(QUEUES)}."
+        )
     if not 0 <= kind.priority <= 3:
         raise ConfigurationError(f"Job kind {kind.kind!r}: priority must be 0 (urgent) to 3 (low).")
     if not 1 <= kind.max_attempts <= 1000:

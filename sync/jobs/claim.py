@@ -92,8 +92,8 @@ class Claimer:
             await self._scan(ids)
         else:
             await self._scan_known()
-        row = await self._db.fetch_one(load_sql("next_due"), {"queues": ids})
-        return None if row is None else float(row["seconds"])
+        due = await self._db.fetch_one(load_sql("next_due"), {"queues": ids})
+        return None if due is None else float(due["seconds"])
 
     @property
     def has_work(self) -> bool:
@@ -153,7 +153,9 @@ class Claimer:
             raise
         return self._leases(queue, requests, rows)
 
-    async def _budget(self, connection: Connection, queue: ServedQueue, limit: int) -> tuple[int, dict[str, int]] | None:
+    async def _budget(
+        self, connection: Connection, queue: ServedQueue, limit: int
+    ) -> tuple[int, dict[str, int]] | None:
         """(jobs that may start now, the same per org); None when the queue is paused or full.
 
         The row lock makes claims of a limited queue take turns, so two members cannot both see the last free place.

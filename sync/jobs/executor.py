@@ -215,7 +215,9 @@ class Executor:
     async def _execute(self, slot: _Slot, lease: Lease, job: Job, started: float) -> None:
         kind = self._catalogue.find(job.kind)
         if kind is None:
-            self._end(Ended(lease, job, Ending.SNOOZE, delay_s=_UNKNOWN_KIND_S, reason=f"no handler for {job.kind} here"))
+            self._end(
+                Ended(lease, job, Ending.SNOOZE, delay_s=_UNKNOWN_KIND_S, reason=f"no handler for {job.kind} here")
+            )
             return
         slot.job, slot.deadline = job, started + kind.timeout_s
         self._running[job.id] = slot
@@ -252,7 +254,9 @@ class Executor:
                 raise asyncio.CancelledError
             error = Transient("The handler raised CancelledError by itself.")
             return from_error(lease, job, error, elapsed, kind.backoff, self._rng)
-        return Ended(lease, job, ending, elapsed, reason="cancelled while it ran" if ending is Ending.CANCELLED else None)
+        return Ended(
+            lease, job, ending, elapsed, reason="cancelled while it ran" if ending is Ending.CANCELLED else None
+        )
 
     async def _absorb(self, slot: _Slot) -> None:
         """An interrupt came when its job had just ended: take the cancellation here, not in the next job."""
@@ -306,4 +310,3 @@ def _report(ended: Ended) -> None:
         bound.error("job.dead", trace=error.get("trace"))
     elif ended.ending is Ending.RETRY:
         bound.warning("job.retried", in_s=round(ended.delay_s, 1))
-

@@ -26,7 +26,7 @@ _RETRY_S = 0.5
 _BACKLOG = 20_000
 """Above this many unwritten results no new jobs are claimed."""
 
-_FINAL = (Ending.DONE, Ending.CANCELLED)
+_FINAL = (Ending.DONE, Ending.CANCELLED, Ending.DEAD)
 
 
 class Finisher:
@@ -229,5 +229,3 @@ def _rows(ended: Sequence[Ended]) -> dict[str, Any]:
 
 def _json(value: Any) -> str | None:
     return None if value is None else msgspec.json.encode(value).decode()
-
-

@@ -23,6 +23,8 @@ class Vitals:
     done: int
     failed: int
     state: str
+    succeeded: list[int]
+    """Queues with a success since the last beat."""
 
 
 class Heartbeat:
@@ -38,8 +40,8 @@ class Heartbeat:
         worker_id: int,
         every_s: float,
         vitals: Callable[[], Vitals],
-        on_dead: Callable[[], None],
-        on_cancel: Callable[[list[int]], None],
+        on_dead: Callable[[], object],
+        on_cancel: Callable[[list[int]], object],
     ) -> None:
         self._url = url
         self._worker_id = worker_id
@@ -91,13 +93,14 @@ class Heartbeat:
     def _beat(self, connection: psycopg.Connection[tuple[int, list[int] | None]]) -> bool:
         vitals = self._vitals()
         row = connection.execute(
-            load_sql("heartbeat"),  # type: ignore[arg-type]
+            load_sql("heartbeat"),
             {
                 "worker": self._worker_id,
                 "running": vitals.running,
                 "done": vitals.done,
                 "failed": vitals.failed,
                 "state": vitals.state,
+                "succeeded": vitals.succeeded,
             },
         ).fetchone()
         if row is None:

@@ -86,7 +86,11 @@ class FairRing:
 
         Inside an org only its most urgent lane with work is asked; the next lane follows once that one runs dry.
         """
-        ready = [name for name, org in self._orgs.items() if _normal(org.lanes) and (caps is None or caps.get(name, limit) > 0)]
+        ready = [
+            name
+            for name, org in self._orgs.items()
+            if _normal(org.lanes) and (caps is None or caps.get(name, limit) > 0)
+        ]
         ready = ready[:_MAX_ORGS_PER_CLAIM]
         if not ready or limit <= 0:
             return []

@@ -17,6 +17,7 @@ from sync.jobs.claim import Claimer
 from sync.jobs.executor import Executor
 from sync.jobs.finish import Finisher
 from sync.jobs.heartbeat import Heartbeat, Vitals
+from sync.jobs.outcome import Ending
 from sync.jobs.queue import Queue
 from sync.jobs.rescue import Rescuer, disown_predecessors
 from sync.signals import Signals
@@ -91,6 +92,7 @@ class PoolMember:
         self._loops: list[asyncio.Task[None]] = []
         self._rebirth: asyncio.Task[None] | None = None
         self._next_poll = 0.0
+        self._succeeded: set[int] = set()
         self._unsubscribe: list[Any] = []
 
     async def start(self) -> None:
@@ -103,7 +105,11 @@ class PoolMember:
             signals.subscribe("cancel", lambda ids: self._cancel([int(i) for i in ids])),
         ]
         self._state = "active"
-        for name, work in (("claim", self._claim_loop()), ("finish", self._finisher.run()), ("sweep", self._executor.sweep())):
+        for name, work in (
+            ("claim", self._claim_loop()),
+            ("finish", self._finisher.run()),
+            ("sweep", self._executor.sweep()),
+        ):
             self._loops.append(asyncio.create_task(work, name=f"{self.name}.{name}"))
 
     async def drain(self, timeout_s: float) -> None:
@@ -238,6 +244,8 @@ class PoolMember:
     def _ended(self, ended: Any) -> None:
         self._finisher.add(ended)
         self._claimer.job_ended(ended.lease.queue_id)
+        if ended.ending is Ending.DONE:
+            self._succeeded.add(ended.lease.queue_id)
 
     def _cancel(self, job_ids: list[int]) -> None:
         for job_id in job_ids:
@@ -282,7 +290,9 @@ class PoolMember:
 
     def _vitals(self) -> Vitals:
         executor = self._executor
-        return Vitals(executor.running, executor.finished, executor.failed, "draining" if self._state == "draining" else "active")
+        succeeded, self._succeeded = self._succeeded, set()
+        state = "draining" if self._state == "draining" else "active"
+        return Vitals(executor.running, executor.finished, executor.failed, state, sorted(succeeded))
 
     async def _finish_claiming(self) -> None:
         """Let the claim that is on its way arrive: its lease is ours, and cut off it would look like a crash."""

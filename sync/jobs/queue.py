@@ -75,7 +75,9 @@ class Queue:
         self._queues = {row["name"]: (row["id"], row["pool"]) for row in rows}
         missing = {kind.queue_name for kind in self._catalogue.kinds} - self._queues.keys()
         if missing:
-            raise ConfigurationError(f"The database does not know the queues {sorted(missing)}: install the catalogue first.")
+            raise ConfigurationError(
+                f"The database does not know the queues {sorted(missing)}: install the catalogue first."
+            )
 
     async def close(self) -> None:
         if self._writer is not None:
@@ -260,5 +262,3 @@ def _escape(json: str | None) -> str:
 
 def _meta(meta: Meta | None) -> str | None:
     return None if meta is None else msgspec.json.encode(meta).decode()
-
-

@@ -22,6 +22,9 @@ WITH doomed AS MATERIALIZED (
                         meta, error_class)
   SELECT job_id, queue_id, lane %% 4, attempt, max_attempts, crashes, enqueued_at, org_id, kind, args, unique_key, meta, 'WorkerDied'
   FROM unfinished WHERE crashes >= %(max_crashes)s
+), keys AS (
+  DELETE FROM job_unique u USING unfinished f
+  WHERE f.crashes >= %(max_crashes)s AND u.queue_id = f.queue_id AND u.org_id = f.org_id AND u.key = f.unique_key AND u.job_id = f.job_id
 ), back AS (
   INSERT INTO job (queue_id, lane, attempt, max_attempts, crashes, job_id, enqueued_at, org_id, kind, args, unique_key, meta)
   SELECT queue_id, lane %% 4 + 4, attempt, max_attempts, crashes, job_id, enqueued_at, org_id, kind, args, unique_key, meta

@@ -69,7 +69,9 @@ async def test_the_delay_a_server_asks_for_is_kept(db: Database) -> None:
     async with job_runtime(db, [scripted(stage)]) as runtime, member(runtime):
         await runtime.queue.enqueue(NewJob("test.script", Script("throttled", seconds=600)))
         wait = await eventually(
-            lambda: db.fetch_value("SELECT date_part('epoch', run_at - now()) FROM job_scheduled WHERE reason = 'retry'")
+            lambda: db.fetch_value(
+                "SELECT date_part('epoch', run_at - now()) FROM job_scheduled WHERE reason = 'retry'"
+            )
         )
     assert 590 < wait < 670
 
@@ -301,7 +303,11 @@ async def test_pause_stops_claims_everywhere_and_survives_a_restart(db: Database
 async def _claims_seen(db: Database) -> int:
     """Index scans of job_pick so far: every poll and every claim adds to it."""
     await db.execute("SELECT pg_stat_force_next_flush()")
-    return int(await db.fetch_value("SELECT coalesce(sum(idx_scan), 0) FROM pg_stat_user_indexes WHERE indexrelname = 'job_pick'"))
+    return int(
+        await db.fetch_value(
+            "SELECT coalesce(sum(idx_scan), 0) FROM pg_stat_user_indexes WHERE indexrelname = 'job_pick'"
+        )
+    )
 
 
 async def _more_than(db: Database, count: int) -> bool:

@@ -18,7 +18,8 @@ CREATE TABLE queue (
   org_concurrency int CHECK (org_concurrency > 0),  -- of one org, cluster-wide; NULL: no limit
   paused_at timestamptz,
   paused_by text,
-  paused_reason text
+  paused_reason text,
+  last_success_at timestamptz               -- written with the heartbeat of the members, not with every job
 );
 
 CREATE TABLE job_kind (
@@ -127,6 +128,7 @@ CREATE TABLE job_dead (
   error_class text NOT NULL
 );
 CREATE INDEX job_dead_org ON job_dead (org_id, job_id);
+CREATE INDEX job_dead_queue ON job_dead (queue_id);
 
 -- The run log: one row per attempt that ended, in a transaction of its own (never the handler's), dropped by the day.
 -- outcome: 0 done, 1 retry, 2 snooze, 3 cancelled, 4 dead, 5 lost (worker died), 6 interrupted (given back at shutdown), 7 discarded

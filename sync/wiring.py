@@ -1,4 +1,4 @@
-"""Builds the real things of one process: settings in, connected collaborators out. Tests override here and nowhere else."""
+"""Builds the real things of one process: settings in, connected collaborators out. Tests override here only."""
 
 from __future__ import annotations
 
@@ -39,9 +39,11 @@ class Runtime:
 
 
 def database_url(settings: Settings) -> str:
-    """The connection string. Errors: ConfigurationError when neither a server is named nor an embedded one was started."""
+    """The connection string. Errors: ConfigurationError when no server is named and no embedded one was started."""
     if settings.store.url is None:
-        raise ConfigurationError("No PostgreSQL is known: set SYNC_STORE__URL, or start the embedded one with `syncctl up`.")
+        raise ConfigurationError(
+            "No PostgreSQL is known: set SYNC_STORE__URL, or start the embedded one with `syncctl up`."
+        )
     return settings.store.url.get_secret_value()
 
 
@@ -49,14 +51,16 @@ def database_url(settings: Settings) -> str:
 async def open_runtime(
     settings: Settings, *, application: str, extra_kinds: Iterable[JobKind] = ()
 ) -> AsyncIterator[Runtime]:
-    """Connect everything for one process, and close it again at the end of the block. Errors: Transient, ConfigurationError."""
+    """Connect everything for one process; closed again at the end of the block. Errors: Transient, ConfigurationError."""
     configure_logging(settings.log_level, json=settings.log_json)
     url = database_url(settings)
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(url, settings.store, application=application))
         relaxed = Database(url, settings.store, application=application, relaxed=True)
         sealer = Sealer(settings.secrets)
-        catalogue = Catalogue([*build_catalogue(settings, database, sealer), *plugin_kinds(settings.plugins), *extra_kinds])
+        catalogue = Catalogue(
+            [*build_catalogue(settings, database, sealer), *plugin_kinds(settings.plugins), *extra_kinds]
+        )
         await catalogue.install(database)
         signals = Signals(_transport(settings, url))
         await signals.start()

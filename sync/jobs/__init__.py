@@ -53,6 +53,6 @@ Fairness
 
 Why it is fast
     One statement claims up to 1,000 jobs, one finishes them; rows are never updated; the claimable table holds nothing
-    that is not claimable; marks (the last seq seen per lane) keep a claim off index entries of rows deleted before it, which
-    matters when a long snapshot keeps vacuum away.
+    that is not claimable; marks (the last seq seen per lane) keep a claim off index entries of rows deleted before it,
+    which matters when a long snapshot keeps vacuum away.
 """

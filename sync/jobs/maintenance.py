@@ -18,7 +18,7 @@ class MaintenanceResult:
 
 
 async def maintain(database: Database, settings: QueueSettings) -> MaintenanceResult:
-    """Make coming day partitions, drop old ones, forget expired keys, silent workers without leases and stale progress."""
+    """Make coming day partitions, drop old ones, forget expired keys, silent workers and stale progress."""
     made = dropped = 0
     for table in ("job_run", "event"):
         made += await database.fetch_value("SELECT sync_make_partitions(%(table)s)", {"table": table})

@@ -13,7 +13,7 @@ import msgspec
 from sync.base.ids import SYSTEM_ORG
 
 Meta = dict[str, Any]
-"""Travels with a job through all its attempts: correlation_id, traceparent, and `errors`, the list of failed attempts."""
+"""Travels with a job through all its attempts: correlation_id, traceparent, `errors` (its failed attempts)."""
 
 LANES = 4
 """Priorities. Lane `priority + LANES` holds the same work after a crash: it runs alone."""

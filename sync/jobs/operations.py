@@ -1,4 +1,4 @@
-"""What operators do: look, pause, retry, discard, cancel, purge. org_id None means every org (platform operators, CLI)."""
+"""What operators do: look, pause, retry, discard, cancel, purge. An org_id of None means every org."""
 
 from __future__ import annotations
 
@@ -36,8 +36,10 @@ class QueueOperations:
         return [QueueDepth(**row) for row in rows]
 
     async def pause(self, name: str, by: str, reason: str | None = None, tx: Transaction | None = None) -> list[str]:
-        """Stop claims of a pool (`consumer.one-off`), one of its queues (`one-off`), cluster-wide and at once; the queues it
-        concerned. What runs goes on. Errors: Permanent for an unknown name."""
+        """Stop claims of a pool (`consumer.one-off`) or of one queue (`one-off`), cluster-wide and at once.
+
+        What runs goes on. Returns the queues concerned. Errors: Permanent for an unknown name.
+        """
         return await self._set_pause(
             "UPDATE queue SET paused_at = coalesce(paused_at, now()), paused_by = %(by)s, paused_reason = %(reason)s",
             name,
@@ -166,7 +168,7 @@ class QueueOperations:
         return {row["id"]: row["result"] for row in rows}
 
     async def purge(self, org_id: str | None, states: Sequence[str] = (), by: str = "purge") -> dict[str, int]:
-        """Remove jobs of these states, by default the finished ones (done, cancelled, dead, discarded): state -> removed.
+        """Remove jobs of these states, by default the finished ones: state -> removed.
 
         waiting, scheduled and retrying ones go only when named (they are cancelled first); running ones never.
         """
@@ -218,7 +220,7 @@ class QueueOperations:
             async with self._database.transaction() as own:
                 return await self._set_pause(statement, name, params, own)
         rows = await tx.fetch_all(
-            f"{statement} WHERE name = %(name)s OR pool = %(name)s OR pool IN ('consumer.' || %(name)s, 'processor.' || %(name)s)"
+            f"{statement} WHERE %(name)s IN (name, pool) OR pool IN ('consumer.' || %(name)s, 'processor.' || %(name)s)"
             " RETURNING name, pool",
             {**params, "name": name},
         )

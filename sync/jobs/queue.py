@@ -56,7 +56,7 @@ class _Row(NamedTuple):
 
 
 class Queue:
-    """Enqueues jobs of the catalogue's kinds. Errors of all methods: Permanent (unknown kind, wrong arguments), Transient."""
+    """Enqueues jobs of the catalogue's kinds. Errors: Permanent (unknown kind, wrong arguments), Transient."""
 
     def __init__(self, database: Database, signals: Signals, catalogue: Catalogue) -> None:
         self._database = database

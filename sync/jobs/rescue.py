@@ -72,7 +72,7 @@ async def disown_predecessors(
 
 
 def node_name() -> str:
-    """What `worker.node` holds: unique per machine or container, so that pids compare only where they mean something."""
+    """What `worker.node` holds: unique per machine, so that pids compare only where they mean something."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     suffix = boot.read_text().strip()[:8] if boot.exists() else "local"
     return f"{socket.gethostname()}/{suffix}"

@@ -19,7 +19,8 @@ async def outcomes(db: Database) -> list[int]:
 
 async def nothing_left(db: Database) -> bool:
     row = await db.fetch_one(
-        "SELECT (SELECT count(*) FROM job) + (SELECT count(*) FROM job_lease) + (SELECT count(*) FROM job_scheduled) AS n"
+        "SELECT (SELECT count(*) FROM job) + (SELECT count(*) FROM job_lease)"
+        " + (SELECT count(*) FROM job_scheduled) AS n"
     )
     return row is not None and row["n"] == 0
 

@@ -1,13 +1,27 @@
-"""The whole module at a glance: every job kind, with its handler and its limits."""
+"""The whole module at a glance: every job kind, with its handler and its limits.
+
+    kind                 queue        what it does
+    http.call            one-off      calls an HTTP endpoint: signed, guarded, retried
+    maintenance.purge    maintenance  removes what is older than the settings keep it
+    sync.enqueue_due     maintenance  queues the sync runs that have come due
+
+Kinds of an installation's plugins come on top.
+"""
 
 from __future__ import annotations
 
-from sync.base.sealing import Sealer
 from sync.base.settings import Settings
+from sync.consumers.one_off import HttpCaller, one_off_kinds
 from sync.jobs.catalogue import JobKind
+from sync.plugins import plugin_kinds
+from sync.retention.handlers import retention_kinds
 from sync.store.engine import Database
 
 
-def build_catalogue(settings: Settings, database: Database, sealer: Sealer) -> list[JobKind]:
+def build_catalogue(settings: Settings, database: Database, caller: HttpCaller) -> list[JobKind]:
     """All kinds, bound to the collaborators of this process."""
-    return []
+    return [
+        *one_off_kinds(caller),
+        *retention_kinds(database, settings),
+        *plugin_kinds(settings.plugins),
+    ]

@@ -12,6 +12,8 @@ from sync.base.logs import configure_logging
 from sync.base.sealing import Sealer
 from sync.base.settings import QueueSettings, Settings
 from sync.catalogue import build_catalogue
+from sync.consumers.one_off import HttpCaller
+from sync.consumers.secrets import OrgSecrets
 from sync.jobs.catalogue import Catalogue, JobKind
 from sync.jobs.queue import Queue
 from sync.plugins import plugin_kinds
@@ -51,7 +53,7 @@ def database_url(settings: Settings) -> str:
 async def open_runtime(
     settings: Settings, *, application: str, extra_kinds: Iterable[JobKind] = ()
 ) -> AsyncIterator[Runtime]:
-    """Connect everything for one process; closed again at the end of the block. Errors: Transient, ConfigurationError."""
+    """Connect everything for one process; closed at the end of the block. Errors: Transient, ConfigurationError."""
     configure_logging(settings.log_level, json=settings.log_json)
     url = database_url(settings)
     async with AsyncExitStack() as stack:

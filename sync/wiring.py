@@ -16,7 +16,6 @@ from sync.consumers.one_off import HttpCaller
 from sync.consumers.secrets import OrgSecrets
 from sync.jobs.catalogue import Catalogue, JobKind
 from sync.jobs.queue import Queue
-from sync.plugins import plugin_kinds
 from sync.signals import LocalTransport, PostgresTransport, RedisTransport, Signals, Transport
 from sync.store.engine import Database
 
@@ -60,9 +59,9 @@ async def open_runtime(
         database = await stack.enter_async_context(Database(url, settings.store, application=application))
         relaxed = Database(url, settings.store, application=application, relaxed=True)
         sealer = Sealer(settings.secrets)
-        catalogue = Catalogue(
-            [*build_catalogue(settings, database, sealer), *plugin_kinds(settings.plugins), *extra_kinds]
-        )
+        caller = HttpCaller(OrgSecrets(database, sealer), settings.outbound)
+        stack.push_async_callback(caller.close)
+        catalogue = Catalogue([*build_catalogue(settings, database, caller), *extra_kinds])
         await catalogue.install(database)
         signals = Signals(_transport(settings, url))
         await signals.start()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from sync.base.logs import get_logger
@@ -99,11 +99,12 @@ class Claimer:
     def has_work(self) -> bool:
         return any(self._askable(queue) for queue in self.queues.values())
 
-    def job_ended(self, queue_id: int) -> None:
-        """A place became free in a limited queue."""
-        queue = self.queues.get(queue_id)
-        if queue is not None:
+    def places_freed(self, queue_ids: Iterable[int]) -> bool:
+        """Jobs of these queues ended here; whether one of them was at its limit."""
+        freed = [queue for queue_id in queue_ids if (queue := self.queues.get(queue_id)) and queue.full_until]
+        for queue in freed:
             queue.full_until = 0.0
+        return bool(freed)
 
     def _askable(self, queue: ServedQueue) -> bool:
         return bool(queue.ring) and (not queue.limited or queue.full_until <= self._monotonic())

@@ -45,7 +45,8 @@ class Finisher:
         self._some = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._later: list[Callable[[float], None]] = []
+        self._scheduled: list[Callable[[float], None]] = []
+        self._written: list[Callable[[set[int]], None]] = []
 
     @property
     def backlog(self) -> int:
@@ -57,7 +58,11 @@ class Finisher:
 
     def on_scheduled(self, callback: Callable[[float], None]) -> None:
         """Call with the seconds until the soonest retry of every batch written."""
-        self._later.append(callback)
+        self._scheduled.append(callback)
+
+    def on_written(self, callback: Callable[[set[int]], None]) -> None:
+        """Call with the queues of every batch written: only now do its jobs no longer count as running."""
+        self._written.append(callback)
 
     def add(self, ended: Ended) -> None:
         """Take one result. The lease is complete when the last of its jobs has ended."""
@@ -102,6 +107,9 @@ class Finisher:
             except SyncError as error:
                 log.warning("finish.retried", results=len(ended), error=str(error))
                 await asyncio.sleep(_RETRY_S)
+        queues = {e.lease.queue_id for e in ended}
+        for callback in self._written:
+            callback(queues)
         if not self._ended:
             self._idle.set()
 
@@ -144,7 +152,7 @@ class Finisher:
             raise translate(error) from error
         if later:
             soonest = min(e.delay_s for e in later)
-            for callback in self._later:
+            for callback in self._scheduled:
                 callback(soonest)
 
     async def _held(self, connection: Connection, ended: Sequence[Ended], complete: list[int]) -> set[int]:

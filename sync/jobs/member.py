@@ -99,6 +99,7 @@ class PoolMember:
         """Register and begin to claim. Errors: Transient when PostgreSQL cannot be reached."""
         await self._register(first=True)
         self._finisher.on_scheduled(self._poll_within)
+        self._finisher.on_written(self._places_freed)
         signals = self._runtime.signals
         self._unsubscribe = [
             signals.subscribe(f"queue.{self.pool}", self._hinted),
@@ -243,9 +244,12 @@ class PoolMember:
 
     def _ended(self, ended: Any) -> None:
         self._finisher.add(ended)
-        self._claimer.job_ended(ended.lease.queue_id)
         if ended.ending is Ending.DONE:
             self._succeeded.add(ended.lease.queue_id)
+
+    def _places_freed(self, queue_ids: set[int]) -> None:
+        if self._claimer.places_freed(queue_ids):
+            self._wake.set()
 
     def _cancel(self, job_ids: list[int]) -> None:
         for job_id in job_ids:

@@ -77,7 +77,7 @@ class Policy:
             raise OutboundRefused("A URL with a user name or password is not called: put it into a header.")
         if not endpoint.host or "%" in endpoint.host:
             raise OutboundRefused("The URL names no host that could be called.")
-        if not self._allowed and endpoint.port not in self._ports:
+        if endpoint.port > 65535 or (not self._allowed and endpoint.port not in self._ports):
             raise _wrong_port(endpoint.port)
 
     def check_address(self, text: str, port: int) -> Address:

@@ -13,7 +13,7 @@ import msgspec
 
 from schedules.spec import Schedule
 from sync.base.errors import ApiError, Permanent
-from sync.base.ids import check_org_id
+from sync.base.ids import SYSTEM_ORG, check_org_id
 from sync.base.logs import get_logger
 from sync.jobs.catalogue import Catalogue
 from sync.jobs.model import EnqueueResult
@@ -211,7 +211,10 @@ class Schedules:
                 raise Permanent("A schedule's name is 1 to 64 letters, digits, '_', '.' or '-'.")
             if definition.every is not None and definition.every < MIN_USER_INTERVAL:
                 raise Permanent(f"'every' must be at least {MIN_USER_INTERVAL.total_seconds():.0f} seconds.")
-            self._catalogue.get(definition.kind).encode(definition.args)
+            kind = self._catalogue.get(definition.kind)
+            kind.encode(definition.args)
+            if kind.queue == "maintenance" and definition.org_id != SYSTEM_ORG:
+                raise Permanent(f"Jobs of the kind {kind.kind} concern the whole install; no org can schedule them.")
             return _params(definition)
         except Permanent as error:
             raise ApiError(422, "Invalid schedule", error.message) from error

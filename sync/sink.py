@@ -31,6 +31,13 @@ class Applied:
     skipped: int = 0
     events: list[Event] = field(default_factory=list)
 
+    def include(self, other: Applied) -> None:
+        self.added += other.added
+        self.changed += other.changed
+        self.unchanged += other.unchanged
+        self.skipped += other.skipped
+        self.events += other.events
+
 
 class Sink(Protocol):
     def prepare(self, records: Sequence[Any]) -> Any:

@@ -58,7 +58,7 @@ class Refusal:
 def to_error(refusal: Refusal) -> SyncError:
     """The error to raise for a refused command."""
     code, text = refusal.code, refusal.text.casefold()
-    said = f"The mail server {refusal.host} said: {refusal.words}"
+    said = f"{refusal.host or 'The mail server'} said: {refusal.words}"
     if match := _BACKOFF_MS.search(refusal.text):
         return RateLimited(said, retry_after_s=int(match.group(1)) / 1000)
     if code in _LIMIT or any(words in text for words in _LIMIT_TEXT):

@@ -130,6 +130,8 @@ class SyncSettings(_Frozen):
     """Vendor syncs: lease times and how many run at once on one node."""
 
     slots: int = Field(default=8, ge=1)
+    concurrency: int = Field(default=8, ge=1)
+    """Runs at a time in one sync actor. Each holds two pages at most."""
     lease_ttl_s: Seconds = 30.0
     idle_exit_s: Seconds = 120.0
     max_attempts: int = Field(default=8, ge=1)

@@ -21,7 +21,6 @@ import os
 import pwd
 import shutil
 import signal
-import stat
 import subprocess
 import time
 from collections.abc import Mapping
@@ -35,6 +34,7 @@ import psycopg
 from psycopg import sql
 
 from sync.base.errors import ConfigurationError
+from sync.base.files import private_directory
 from sync.store.unprivileged import account, let_pass, let_read
 
 MAJOR = "18"
@@ -163,7 +163,7 @@ class EmbeddedPostgres:
         if self._lock is not None:
             return
         for directory in (self.home, self.log.parent):
-            _private_directory(directory)
+            private_directory(directory)
         lock = (self.home / "postgres.lock").open("a+")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -230,7 +230,7 @@ class EmbeddedPostgres:
     def _launch(self, user: pwd.struct_passwd | None) -> None:
         sockets = self._socket_directory()
         if sockets != self.data:
-            _private_directory(sockets, user)
+            private_directory(sockets, *((user.pw_uid, user.pw_gid) if user else ()))
         settings = {**self._settings, "listen_addresses": "", "unix_socket_directories": str(sockets)}
         settings["unix_socket_permissions"] = "0700"
         flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -329,29 +329,6 @@ def _name_of(uid: int, *, required: bool = False) -> str:
         raise ConfigurationError(
             f"User id {uid} has no name, and PostgreSQL insists on one: add it to /etc/passwd, or set SYNC_STORE__URL."
         ) from None
-
-
-def _private_directory(path: Path, user: pwd.struct_passwd | None = None) -> None:
-    """Make a directory that its owner alone may enter; refuse one that somebody else prepared."""
-    owner = user.pw_uid if user else os.geteuid()
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            path.mkdir(mode=0o700)
-            if user:
-                os.chown(path, user.pw_uid, user.pw_gid)
-        except FileExistsError:
-            found = path.lstat()
-            if not stat.S_ISDIR(found.st_mode) or found.st_uid not in {owner, os.geteuid()}:
-                raise ConfigurationError(
-                    f"{path} is not a directory of {_name_of(owner)}. Remove it, or set SYNC_HOME."
-                ) from None
-    except OSError as error:
-        raise ConfigurationError(
-            f"{path} cannot be made ({error.strerror}). Set SYNC_HOME to a directory that you may write to."
-        ) from error
-    if not os.access(path, os.W_OK):
-        raise ConfigurationError(f"{path} is not writable. Change its permissions, or set SYNC_HOME.")
 
 
 def _end(process: psutil.Process, first: signal.Signals) -> None:

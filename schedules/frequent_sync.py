@@ -1,4 +1,4 @@
-"""Starts the syncs of ordinary cadence that have come due."""
+"""Looks for due syncs once a minute: ordinary cadences go on even while `realtime-sync` is paused."""
 
 from datetime import timedelta
 

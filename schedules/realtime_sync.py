@@ -1,4 +1,4 @@
-"""Starts the syncs that cannot wait a minute: direct messages, mentions, mail."""
+"""Looks for due syncs every ten seconds, for those that cannot wait a minute: messages, mentions, mail."""
 
 from datetime import timedelta
 

@@ -49,7 +49,8 @@ class Purge:
         """Remove everything that is old enough; rows (for events: day partitions) gone, per table."""
         gone = {rule.table: await self._sweep(rule) for rule in rules(self._settings)}
         gone["event"] = await self._rotate_events()
-        log.info("retention.purged", **{table: count for table, count in gone.items() if count})
+        if any(gone.values()):
+            log.info("retention.purged", removed={table: count for table, count in gone.items() if count})
         return gone
 
     async def _sweep(self, rule: Rule) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -20,6 +20,7 @@ from sync.base.errors import ConfigurationError, Transient
 from sync.base.logs import get_logger
 from sync.jobs.catalogue import Catalogue
 from sync.leader import LeaderLease
+from sync.scheduling.duties import Duty, duties
 from sync.scheduling.firing import Fired, Firing
 from sync.scheduling.repository import TOPIC, Schedules
 from sync.signals import Signals
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from sync.jobs.queue import Queue
 
 log = get_logger(__name__)
-
-Duty = Callable[[], Awaitable[object]]
 
 MAX_SLEEP_S = 1.0
 """Signals may be lost, so the truth is looked up this often."""
@@ -81,10 +80,11 @@ class Scheduler:
         runtime: Runtime,
         holder: str,
         *,
-        duties: Mapping[str, Duty] | None = None,
+        work: Mapping[str, Duty] | None = None,
         lease_ttl_s: float = 10.0,
     ) -> None:
-        self._duties = dict(duties or {})
+        """`work` replaces the real duties, for tests."""
+        self._duties = duties(runtime.database, runtime.signals) if work is None else work
         self._database = runtime.database
         self._signals = runtime.signals
         self._lease = LeaderLease(runtime.database, "scheduler", holder, lease_ttl_s)
@@ -223,12 +223,12 @@ def _wait(now: datetime, next_due: datetime | None) -> float:
     return min(max((next_due - now).total_seconds(), 0.0), MAX_SLEEP_S)
 
 
-def _check_kinds(catalogue: Catalogue, duties: Mapping[str, Duty]) -> None:
+def _check_kinds(catalogue: Catalogue, work: Mapping[str, Duty]) -> None:
     for schedule in SCHEDULES:
         kind = catalogue.find(schedule.kind)
         if kind is not None:
             kind.encode(schedule.args)
-        elif schedule.kind not in duties:
+        elif schedule.kind not in work:
             raise ConfigurationError(
                 f"Schedule {schedule.name!r} enqueues {schedule.kind!r}, which is not in the catalogue."
             )

@@ -38,7 +38,7 @@ def duty() -> Duty:
 
 
 def scheduler(runtime: FakeRuntime, duty: Duty, holder: str = "scheduler.a", **options: Any) -> Scheduler:
-    return Scheduler(runtime, holder, duties={"sync.enqueue_due": duty}, **options)
+    return Scheduler(runtime, holder, work={"sync.enqueue_due": duty}, **options)
 
 
 @asynccontextmanager
@@ -207,3 +207,17 @@ class _Counting:
 
 def _hourly(name: str = "report") -> Schedule:
     return Schedule(name=name, kind="test.script", every=timedelta(hours=1), org_id="acme", overlap="allow")
+
+
+async def test_due_syncs_are_queued(db: Database, runtime: FakeRuntime) -> None:
+    await db.execute("INSERT INTO integration (org_id, platform, account) VALUES ('acme', 'email', 'a@acme.test')")
+    await db.execute(
+        """INSERT INTO sync_stream (integration_id, sync_type, every, next_due_at)
+           SELECT id, 'messages', interval '5 minutes', now() FROM integration"""
+    )
+    async with running(Scheduler(runtime, "scheduler.a")) as one:
+        await eventually(lambda: one.info().leading)
+        await db.execute("UPDATE schedule SET next_due_at = now() WHERE name = 'realtime-sync'")
+        runtime.signals.publish("schedule")
+        run = await eventually(lambda: db.fetch_one("SELECT org_id, platform, sync_type, trigger FROM sync_run"))
+    assert run == {"org_id": "acme", "platform": "email", "sync_type": "messages", "trigger": "schedule"}

@@ -26,7 +26,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sync.api import keys
 from sync.api.problems import problem
 from sync.base.errors import ApiError, ConfigurationError, Permanent
-from sync.base.ids import check_org_id
+from sync.base.ids import SYSTEM_ORG, check_org_id
 from sync.base.settings import AuthSettings
 
 MIN_SECRET_BYTES = 32
@@ -62,7 +62,9 @@ class Principal:
     org_id: str
     role: Role
     platform: bool = False
-    """May act on what belongs to no single org: whole queues, and counts over all orgs."""
+    """The token says so: it may see every org's rows."""
+    runs_install: bool = False
+    """May act on what belongs to no single org (whole queues, counts over all), without seeing other orgs' rows."""
 
     def may(self, right: Right) -> bool:
         return right in RIGHTS[self.role]
@@ -124,8 +126,10 @@ class TokenVerifier:
             raise invalid_token(f"The claim `role` must be one of {', '.join(Role)}.")
         if not isinstance(platform, bool):
             raise invalid_token("The claim `platform` must be true or false.")
-        own_install = role == Role.ADMIN and not self._settings.platform_claim_required
-        return Principal(subject, org_id, Role(role), platform or own_install)
+        runs_install = platform or (role == Role.ADMIN and not self._settings.platform_claim_required)
+        if org_id == SYSTEM_ORG and not runs_install:
+            raise invalid_token(f"The org {SYSTEM_ORG} needs the claim `platform: true`.")
+        return Principal(subject, org_id, Role(role), platform, runs_install)
 
 
 def _key_set(settings: AuthSettings) -> keys.KeySet | None:
@@ -196,16 +200,21 @@ Operator = Annotated[Principal, Depends(allowed(Right.OPERATE))]
 Admin = Annotated[Principal, Depends(allowed(Right.ADMINISTER))]
 
 
-async def _platform_admin(principal: Admin) -> Principal:
-    if not principal.platform:
-        raise forbidden(
-            "This concerns the queues of every org, so the token needs the claim `platform: true`. "
-            "The operator of the install makes one with `syncctl token --platform --role admin`."
-        )
+async def _install_admin(principal: Admin) -> Principal:
+    check_runs_install(principal)
     return principal
 
 
-PlatformAdmin = Annotated[Principal, Depends(_platform_admin)]
+InstallAdmin = Annotated[Principal, Depends(_install_admin)]
+
+
+def check_runs_install(principal: Principal) -> None:
+    """Errors: ApiError 403."""
+    if not principal.runs_install:
+        raise forbidden(
+            "This concerns every org, so the token needs the claim `platform: true`. "
+            "The operator of the install makes one with `syncctl token --platform --role admin`."
+        )
 
 
 def forbidden(detail: str) -> ApiError:

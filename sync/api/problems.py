@@ -134,6 +134,9 @@ async def _on_transient(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _on_permanent(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Permanent)
+    if error.fields.get("status") == 404:
+        return render(problem("not-found", str(error)), request.scope)
     return render(problem("refused", str(error)), request.scope)
 
 

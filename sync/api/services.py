@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Request
 
+from connectors.registry import PLATFORMS, describe
 from sync.api.backpressure import BackPressure
 from sync.api.control import Control, Nudger
+from sync.api.queries import Queries
 from sync.api.units import Units
+from sync.base.sealing import Sealer
 from sync.base.settings import Settings
+from sync.consumers.secrets import OrgSecrets
 from sync.jobs.catalogue import Catalogue
+from sync.jobs.operations import QueueOperations
 from sync.jobs.queue import Queue
+from sync.plugins import plugin_connectors
+from sync.pull.integrations import Integrations
+from sync.pull.runs import SyncRuns
+from sync.scheduling import Schedules
 from sync.signals import Signals
 from sync.store.engine import Database
 
@@ -28,6 +37,8 @@ class ApiRuntime(Protocol):
     @property
     def catalogue(self) -> Catalogue: ...
     @property
+    def sealer(self) -> Sealer: ...
+    @property
     def queue(self) -> Queue: ...
 
 
@@ -37,9 +48,19 @@ class Services:
         self.database = runtime.database
         self.catalogue = runtime.catalogue
         self.queue = runtime.queue
+        self.schedules = Schedules(runtime.database, runtime.signals, runtime.catalogue, runtime.queue)
+        self.secrets = OrgSecrets(runtime.database, runtime.sealer)
+        self.operations = QueueOperations(runtime.database, runtime.signals)
+        self.queries = Queries(runtime.database, runtime.settings.queue.worker_timeout_s)
+        self.platforms = {**PLATFORMS, **plugin_connectors(runtime.settings.plugins)}
+        self.integrations = Integrations(runtime.database, runtime.sealer, self.platforms)
+        self.runs = SyncRuns(runtime.database, runtime.signals, self.platforms)
         self.backpressure = BackPressure(runtime.database, runtime.settings.queue.max_waiting)
         self.units = Units(runtime.database)
         self.nudger = Nudger(control, self.units)
+
+    def describe_platforms(self) -> list[dict[str, Any]]:
+        return describe(self.platforms)
 
     async def close(self) -> None:
         await self.units.close()

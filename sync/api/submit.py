@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sync.api.auth import Principal, forbidden
 from sync.api.problems import field_error
@@ -30,14 +32,9 @@ class Submission:
 
 def read_job(body: EnqueueJob, principal: Principal, catalogue: Catalogue, meta: Meta, *, at: str = "") -> Submission:
     """`at` is the place of `body` in the document. Errors: ApiError 422 naming the field, 403 for system kinds."""
-    kind = catalogue.find(body.kind)
-    if kind is None:
-        known = ", ".join(sorted(kind.kind for kind in catalogue.kinds if kind.queue != _SYSTEM_QUEUE))
-        raise field_error(f"{at}/kind", f"There is no job kind {body.kind!r}. Known kinds: {known or 'none'}.")
-    if kind.queue == _SYSTEM_QUEUE and not principal.platform:
-        raise forbidden(f"Jobs of the kind {kind.kind} concern the whole install; that needs a platform token.")
+    kind = find_kind(body.kind, principal, catalogue, at=at)
     _check_queue(body, kind, at)
-    _check_args(body, kind, at)
+    check_args(kind, body.args, at=at)
     run_at = _run_at(body, at)
     job = NewJob(
         kind=kind.kind,
@@ -62,9 +59,21 @@ def _check_queue(body: EnqueueJob, kind: JobKind, at: str) -> None:
     raise field_error(f"{at}/queue", f"{kind.kind} goes to {QUEUES[kind.queue]}. Leave `queue` out or name that one.")
 
 
-def _check_args(body: EnqueueJob, kind: JobKind, at: str) -> None:
+def find_kind(name: str, principal: Principal, catalogue: Catalogue, *, at: str = "") -> JobKind:
+    """Errors: ApiError 422 for an unknown kind, 403 for one that concerns the whole install."""
+    kind = catalogue.find(name)
+    if kind is None:
+        known = ", ".join(sorted(kind.kind for kind in catalogue.kinds if kind.queue != _SYSTEM_QUEUE))
+        raise field_error(f"{at}/kind", f"There is no job kind {name!r}. Known kinds: {known or 'none'}.")
+    if kind.queue == _SYSTEM_QUEUE and not principal.runs_install:
+        raise forbidden(f"Jobs of the kind {kind.kind} concern the whole install; that needs a platform token.")
+    return kind
+
+
+def check_args(kind: JobKind, args: Mapping[str, Any], *, at: str = "") -> None:
+    """Errors: ApiError 422 naming the argument."""
     try:
-        kind.encode(body.args)
+        kind.encode(args)
     except Permanent as error:
         cause = str(error.__cause__ or error)
         raise field_error(f"{at}/args{args_pointer(cause)}", f"{_AT.sub('', cause)}.") from error

@@ -1,5 +1,29 @@
 """One router per noun; `ROUTERS` in the order in which the documentation shows them."""
 
-from sync.api.routes import alerts, health, queue
+from sync.api.routes import (
+    alerts,
+    control,
+    health,
+    integrations,
+    jobs,
+    overview,
+    queue,
+    runs,
+    schedules,
+    secrets,
+    trigger,
+)
 
-ROUTERS = (queue.router, alerts.router, health.router)
+ROUTERS = (
+    overview.router,
+    queue.router,
+    control.router,
+    secrets.router,
+    trigger.router,
+    runs.router,
+    jobs.router,
+    schedules.router,
+    integrations.router,
+    alerts.router,
+    health.router,
+)

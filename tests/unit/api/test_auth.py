@@ -46,7 +46,7 @@ async def refusal(verifier: TokenVerifier, text: str) -> ApiError:
 
 async def test_a_good_token_becomes_a_principal() -> None:
     principal = await hs256().verify(token("acme", "operator", sub="grace"))
-    assert principal == Principal("grace", "acme", Role.OPERATOR)
+    assert principal == Principal("grace", "acme", Role.OPERATOR, platform=False, runs_install=False)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_each_role_has_the_rights_of_the_table() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "role", "claims", "platform"),
+    ("settings", "role", "claims", "may"),
     [
         ({}, "admin", {}, True),
         ({}, "operator", {}, False),
@@ -209,12 +209,19 @@ def test_each_role_has_the_rights_of_the_table() -> None:
     ],
 )
 async def test_who_may_act_on_whole_queues(
-    settings: dict[str, Any], role: str, claims: dict[str, Any], platform: bool
+    settings: dict[str, Any], role: str, claims: dict[str, Any], may: bool
 ) -> None:
-    assert (await hs256(**settings).verify(token(role=role, **claims))).platform is platform
+    assert (await hs256(**settings).verify(token(role=role, **claims))).runs_install is may
+
+
+async def test_the_systems_own_org_needs_it_too() -> None:
+    await refusal(hs256(require_platform=True), token("_system"))
+    await refusal(hs256(), token("_system", "operator"))
+    assert (await hs256(require_platform=True).verify(token("_system", platform=True))).org_id == "_system"
 
 
 async def test_an_identity_provider_makes_the_platform_claim_necessary(issuer: Issuer) -> None:
-    assert not (await rs256(issuer).verify(issuer.token("k1"))).platform
-    assert (await rs256(issuer).verify(issuer.token("k1", platform=True))).platform
-    assert (await rs256(issuer, require_platform=False).verify(issuer.token("k1"))).platform
+    assert not (await rs256(issuer).verify(issuer.token("k1"))).runs_install
+    assert (await rs256(issuer).verify(issuer.token("k1", platform=True))).runs_install
+    local = await rs256(issuer, require_platform=False).verify(issuer.token("k1"))
+    assert local.runs_install and not local.platform, "other orgs' rows stay out of sight without the claim"

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from fastapi import APIRouter, FastAPI, Query
 
-from sync.api.auth import Admin, PlatformAdmin, TokenVerifier
+from sync.api.auth import Admin, InstallAdmin, TokenVerifier
 from sync.api.problems import KINDS, MEDIA_TYPE, not_found
 from sync.api.schemas import Body
 from sync.base.errors import Permanent, Transient
@@ -51,7 +51,7 @@ def routes(app: FastAPI) -> None:
         return principal.subject
 
     @router.get("/platform")
-    async def platform(principal: PlatformAdmin) -> str:
+    async def platform(principal: InstallAdmin) -> str:
         return principal.subject
 
     app.include_router(router)

@@ -40,7 +40,7 @@ passdb {{
 passdb {{
   driver = passwd-file
   mechanisms = plain login
-  args = scheme=PLAIN username_format=%u {home}/users
+  args = scheme=PLAIN username_format=%u {home}/users/%u
 }}
 userdb {{
   driver = static
@@ -87,11 +87,9 @@ class Dovecot:
         self._owner = pwd.getpwnam("nobody") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
         group = "nogroup" if os.getuid() == 0 else _group_name(self._owner.pw_gid)
         self.port = _free_port()
-        self._passwords: dict[str, str] = {}
         self._delivered = 0
-        for folder in ("run", "mail", "keys"):
+        for folder in ("run", "mail", "keys", "users"):
             (self.home / folder).mkdir()
-        (self.home / "users").touch()
         (self.home / "oauth2.ext").write_text(_OAUTH2.format(home=self.home))
         config = self.home / "dovecot.conf"
         config.write_text(_CONFIG.format(home=self.home, port=self.port, user=self._owner.pw_name, group=group))
@@ -112,12 +110,23 @@ class Dovecot:
         self.set_password(user, password)
 
     def set_password(self, user: str, password: str) -> None:
-        self._passwords[user] = password
-        lines = (f"{name}:{{PLAIN}}{secret}::::::\n" for name, secret in self._passwords.items())
-        draft = self.home / "users.new"
-        draft.write_text("".join(lines))
+        """Returns once the server accepts it: it looks at a password file once a second."""
+        draft = self.home / "users" / f".{user}"
+        draft.write_text(f"{user}:{{PLAIN}}{password}::::::\n")
         draft.chmod(0o644)
-        draft.replace(self.home / "users")
+        draft.replace(self.home / "users" / user)
+        deadline = time.monotonic() + 30
+        while not self._accepts(user, password):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"Dovecot does not accept the new password of {user}.")
+
+    def _accepts(self, user: str, password: str) -> bool:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+            file = connection.makefile("rwb")
+            file.readline()
+            file.write(f'a LOGIN "{user}" "{password}"\r\n'.encode())
+            file.flush()
+            return file.readline().startswith(b"a OK")
 
     def deliver(self, user: str, *mails: bytes) -> None:
         """Put mails into the user's INBOX; UIDs follow the order of delivery."""
@@ -138,7 +147,7 @@ class Dovecot:
         """Forget all UIDs: the next visit shows another UIDVALIDITY. Only while nobody has the mailbox open."""
         maildir = self._maildir(user)
         for path in maildir.iterdir():
-            if path.name.startswith("dovecot") and path.name != "dovecot-keywords":
+            if path.name == "dovecot-uidlist" or path.name.startswith("dovecot.index"):
                 path.unlink()
         for path in (maildir / "cur").iterdir():  # renamed so that the new UIDs come in the order of delivery again
             path.rename(maildir / "new" / path.name.partition(":")[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,11 @@ from typing import Protocol
 
 from sync.scheduling.cron import TimingError, parse_cron
 
+_INTERVAL = re.compile(r"(\d{1,9}) ?(s|m|h|d)", re.IGNORECASE)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+MAX_INTERVAL = timedelta(days=366)
 
 
 class Timing(Protocol):
@@ -40,6 +45,17 @@ def make_timing(*, every: timedelta | None, cron: str | None, zone: str, offset:
     if every < timedelta(seconds=1):
         raise TimingError("A schedule's interval must be at least one second.")
     return Every(every, offset % every)
+
+
+def parse_interval(text: str) -> timedelta:
+    """Read `90s`, `5m`, `6h` or `1d`. Errors: TimingError."""
+    found = _INTERVAL.fullmatch(text.strip())
+    if found is None:
+        raise TimingError(f"{text!r} is not an interval: write a whole number and a unit, like 90s, 5m, 6h or 1d.")
+    interval = timedelta(**{_UNITS[found[2].lower()]: min(int(found[1]), 100_000_000)})
+    if not timedelta(seconds=1) <= interval <= MAX_INTERVAL:
+        raise TimingError(f"An interval lies between one second and {MAX_INTERVAL.days} days, not {text!r}.")
+    return interval
 
 
 def constant_offset(seed: str, width: timedelta) -> timedelta:

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from sync.scheduling.cron import parse_cron
+import pytest
+
+from sync.scheduling.cron import TimingError, parse_cron
 from sync.scheduling.ticks import plan
-from sync.scheduling.timing import Every
+from sync.scheduling.timing import Every, parse_interval
 
 NOON = datetime(2027, 1, 15, 12, tzinfo=UTC)
 HOURLY = Every(timedelta(hours=1))
@@ -63,3 +65,16 @@ def test_a_schedule_that_never_fires_again_ends() -> None:
 
     planned = plan(Last(), due_at=NOON, now=NOON, catch_up="once", limit=1)
     assert planned.fire == (NOON,) and planned.next_due_at is None
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("5m", 300), ("6 h", 21_600), ("1D", 86_400), ("366d", 366 * 86_400)]
+)
+def test_intervals_are_read(text: str, seconds: int) -> None:
+    assert parse_interval(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", "5", "m", "-5m", "1.5h", "0s", "367d", "999999999d", "5 weeks", "٣m5"])
+def test_other_intervals_are_refused(text: str) -> None:
+    with pytest.raises(TimingError):
+        parse_interval(text)

@@ -1,0 +1,76 @@
+"""`syncctl secret`: keys that outgoing calls sign and authenticate with."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from sync.cli.session import operator, when, with_runtime
+from sync.consumers.secrets import OrgSecrets, SecretInfo
+
+if TYPE_CHECKING:
+    from sync.wiring import Runtime
+
+app = typer.Typer(help="Keys that outgoing calls sign and authenticate with.", no_args_is_help=True)
+
+Org = Annotated[str, typer.Option(help="The org it belongs to.")]
+Name = Annotated[str, typer.Argument(help="The name by which jobs refer to it.")]
+
+
+@app.command("list")
+def list_secrets(org: Org) -> None:
+    """Show names and ages; the values are never shown."""
+
+    async def work(runtime: Runtime) -> list[SecretInfo]:
+        return await _secrets(runtime).list(org)
+
+    table = Table("name", "created", "rotated", "previous still signs", box=None, pad_edge=False)
+    for secret in with_runtime(work):
+        table.add_row(secret.name, when(secret.created_at), when(secret.rotated_at), str(secret.has_previous).lower())
+    Console().print(table)
+
+
+@app.command()
+def put(
+    name: Name,
+    org: Org,
+    from_stdin: Annotated[bool, typer.Option("--from-stdin", help="Read the value instead of making one.")] = False,
+) -> None:
+    """Store a secret, or replace it; without --from-stdin a signing key is made and printed, this once."""
+    value = sys.stdin.readline().rstrip("\n") if from_stdin else None
+
+    async def work(runtime: Runtime) -> str:
+        return await _secrets(runtime).put(org, name, operator(), value)
+
+    secret = with_runtime(work)
+    print("Stored." if from_stdin else secret)
+
+
+@app.command("end-rotation")
+def end_rotation(name: Name, org: Org) -> None:
+    """Stop signing with the previous value."""
+
+    async def work(runtime: Runtime) -> None:
+        await _secrets(runtime).drop_previous(org, name, operator())
+
+    with_runtime(work)
+    print("Only the new value signs now.")
+
+
+@app.command()
+def delete(name: Name, org: Org) -> None:
+    """Remove it; calls that name it fail from now on."""
+
+    async def work(runtime: Runtime) -> None:
+        await _secrets(runtime).delete(org, name, operator())
+
+    with_runtime(work)
+    print("Deleted.")
+
+
+def _secrets(runtime: Runtime) -> OrgSecrets:
+    return OrgSecrets(runtime.database, runtime.sealer)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.base import HostActor, control
 from sync.base.settings import Settings
+from sync.supervision.pools import bounds
 
 if TYPE_CHECKING:
     from sync.jobs.member import PoolMember
@@ -21,6 +22,7 @@ class PoolMemberActor(HostActor):
         self.pool = pool
         self._member: PoolMember | None = None
         self._stopped = asyncio.Event()
+        self._leaving = False
         super().__init__(settings, name, namespace)
 
     @control
@@ -32,12 +34,20 @@ class PoolMemberActor(HostActor):
 
     async def _serve(self, runtime: Runtime) -> None:
         from sync.jobs.member import PoolMember
+        from sync.jobs.rescue import node_name
 
-        self._member = PoolMember(runtime, self.pool, self.name, self.node)
-        await self._member.start()
-        await self._stopped.wait()
+        member = PoolMember(runtime, self.pool, self.name, node_name(), bounds(self.settings, self.pool))
+        self._member = member
+        await member.start()
+        failure = asyncio.create_task(member.failure())
+        stopped = asyncio.create_task(self._stopped.wait())
+        await asyncio.wait({failure, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not self._leaving:
+            await failure  # one of its loops died: so does this process, and its jobs are rescued
+        await stopped
 
     async def _stop(self, timeout_s: float) -> None:
+        self._leaving = True
         if self._member is not None:
             await self._member.drain(timeout_s)
         self._stopped.set()

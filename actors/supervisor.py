@@ -42,11 +42,17 @@ class SupervisorActor(HostActor):
 
     async def _serve(self, runtime: Runtime) -> None:
         from actors.fleet import RayFleet
+        from sync.jobs.rescue import Rescuer
+        from sync.pull.runs import SyncRuns
         from sync.supervision.supervisor import Supervisor
         from sync.supervision.work import DatabaseWork
 
-        self._supervisor = Supervisor(RayFleet(self.settings, self.namespace), DatabaseWork.of(runtime), self.settings)
-        supervisor = self._supervisor
+        work = DatabaseWork(
+            runtime.database,
+            SyncRuns(runtime.database, runtime.signals),
+            Rescuer(runtime.database, runtime.signals, self.settings.queue),
+        )
+        supervisor = self._supervisor = Supervisor(RayFleet(self.settings, self.namespace), work, self.settings)
         unsubscribe = runtime.signals.subscribe("sync", lambda _items: supervisor.wake_syncs())
         try:
             await supervisor.run()

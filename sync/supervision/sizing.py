@@ -1,21 +1,15 @@
-"""How many members a pool should have: grows with the age of its oldest waiting job, shrinks slowly after quiet."""
+"""How many members a pool should have: grows with the lag of its queues, shrinks slowly after quiet."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections import deque
 
 from sync.base.settings import PoolSettings
 
 GROW_PAUSE_S = 4.0
 """A new member needs 1-2 s until it claims (0.5 CPU-s of start-up); judge its effect before adding another."""
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What waits in the queues of one pool, paused ones left out."""
-
-    waiting: int = 0
-    oldest_age_s: float = 0.0
+_REMEMBER_S = 600.0
 
 
 class PoolSizer:
@@ -32,8 +26,8 @@ class PoolSizer:
         self._grown_at = now - GROW_PAUSE_S
         self.wanted = self._clamp(members)
 
-    def update(self, load: Load, now: float) -> int:
-        lag_s = load.oldest_age_s if load.waiting else 0.0
+    def update(self, lag_s: float, now: float) -> int:
+        """lag_s: how long the oldest job that could run has been waiting; 0 when none waits."""
         if lag_s > self._bounds.target_lag_s / 4:
             self._quiet_since = now
         if lag_s > self._bounds.target_lag_s and now - self._grown_at >= GROW_PAUSE_S:
@@ -46,3 +40,27 @@ class PoolSizer:
 
     def _clamp(self, members: int) -> int:
         return min(max(members, self._bounds.min), self._bounds.max)
+
+
+class SeqTimes:
+    """When a row of `job` became claimable, told from its `seq`.
+
+    A row's `enqueued_at` cannot say it: a job that was scheduled months ago, or retried, gets a new `seq` when it comes
+    up. So the newest `seq` is noted at every look, and a row is at most as old as the last look that did not know it.
+    What came before the first look counts from there.
+    """
+
+    def __init__(self) -> None:
+        self._seqs: deque[int] = deque()
+        self._times: deque[float] = deque()
+
+    def note(self, newest: int, now: float) -> None:
+        self._seqs.append(newest)
+        self._times.append(now)
+        while len(self._times) > 1 and now - self._times[1] > _REMEMBER_S:
+            self._seqs.popleft()
+            self._times.popleft()
+
+    def age_s(self, seq: int, now: float) -> float:
+        known = bisect_left(self._seqs, seq)  # the first look that knew it
+        return now - self._times[max(0, known - 1)] if self._times else 0.0

@@ -16,18 +16,19 @@ from sync.supervision.loop import PartLoop
 from sync.supervision.model import Fleet, Member, Pair, Seat, Who
 from sync.supervision.plan import plan_members, plan_schedulers, plan_syncs
 from sync.supervision.pools import POOLS, bounds, check_pools
-from sync.supervision.sizing import Load, PoolSizer
+from sync.supervision.sizing import PoolSizer
 from sync.supervision.throttle import StartThrottle
 
 log = get_logger(__name__)
 T = TypeVar("T")
+W = TypeVar("W", Member, Seat, Pair)
 
 
 class Work(Protocol):
     """What the database says there is to do."""
 
-    async def loads(self) -> Mapping[str, Load]:
-        """By pool; a pool without waiting jobs may be missing."""
+    async def lags(self) -> Mapping[str, float]:
+        """By pool, for how many seconds its oldest job that could run has been waiting; no entry: none waits."""
         ...
 
     async def ready_pairs(self, limit: int) -> Sequence[Pair]: ...
@@ -124,7 +125,7 @@ class Supervisor:
     async def reconcile_members(self) -> None:
         existing = {who for who in await self._look() if isinstance(who, Member)}
         self._retiring = {member: task for member, task in self._retiring.items() if not task.done()}
-        wanted = self._sizes(existing, await self._loads())
+        wanted = self._sizes(existing, await self._lags())
         plan = plan_members(wanted, existing, self._retiring)
         for member in plan.retire:
             log.info("supervisor.retire", actor=member)
@@ -148,9 +149,8 @@ class Supervisor:
         slots = (await self._fleet.capacity()).sync_slots
         idle = await self._work.idle_pairs() if len(existing) + len(due) > slots else ()
         plan = plan_syncs(due, existing, idle, slots=slots, burst=self._settings.supervisor.burst)
-        for pair in plan.start:
+        for pair in await self._start(plan.start):
             self._throttle.started(pair, now)
-        await self._start(plan.start)
         await _all(self._fleet.release(pair) for pair in plan.release)
 
     async def check_health(self) -> None:
@@ -211,15 +211,15 @@ class Supervisor:
         self._known = await self._fleet.existing()
         return self._known
 
-    async def _loads(self) -> Mapping[str, Load] | None:
+    async def _lags(self) -> Mapping[str, float] | None:
         # Without the database the pools keep their sizes: lost members are still replaced, and wait for it.
         try:
-            return await self._work.loads()
+            return await self._work.lags()
         except Transient as error:
-            log.warning("supervisor.loads_unknown", error=str(error))
+            log.warning("supervisor.lags_unknown", error=str(error))
             return None
 
-    def _sizes(self, existing: Iterable[Member], loads: Mapping[str, Load] | None) -> dict[str, int]:
+    def _sizes(self, existing: Iterable[Member], lags: Mapping[str, float] | None) -> dict[str, int]:
         now = self._clock()
         sizes = {}
         for pool in POOLS:
@@ -231,15 +231,18 @@ class Supervisor:
                     now=now,
                 )
             sizer = self._sizers[pool]
-            sizes[pool] = sizer.wanted if loads is None else sizer.update(loads.get(pool, Load()), now)
+            sizes[pool] = sizer.wanted if lags is None else sizer.update(lags.get(pool, 0.0), now)
         return sizes
 
-    async def _start(self, whos: Iterable[Who]) -> None:
-        async def start(who: Who) -> None:
-            if not self.draining and await self._fleet.start(who):
-                log.info("supervisor.start", actor=who)
-
-        await _all(start(who) for who in whos)
+    async def _start(self, whos: Sequence[W]) -> list[W]:
+        """Who was really created."""
+        if self.draining:
+            return []
+        created = await _all(self._fleet.start(who) for who in whos)
+        started = [who for who, new in zip(whos, created, strict=True) if new]
+        for who in started:
+            log.info("supervisor.start", actor=who)
+        return started
 
     async def _retire(self, member: Member) -> None:
         if not await self._fleet.retire(member, self._settings.queue.drain_timeout_s):

@@ -6,8 +6,9 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 # Read by Ray when it is imported, and by the processes it starts.
@@ -20,10 +21,15 @@ os.environ.update(
     PYTHONPATH=os.pathsep.join([str(Path(__file__).parents[2]), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]),
 )
 
+import psycopg
 import pytest
 import ray
 
-from tests.cluster.helpers import actor_names, kill
+from sync.base.settings import PoolSettings, QueueSettings, Settings, StoreSettings, SupervisorSettings, SyncSettings
+from sync.supervision.pools import POOLS
+from sync.wiring import Runtime, open_runtime
+from tests.cluster.helpers import actor_names, kill, worker_logs
+from tests.cluster.plugin import TABLES
 
 SYNC_SLOTS = 4
 
@@ -35,6 +41,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             # Ray leaves sockets and files to the garbage collector.
             for category in ("ResourceWarning", "DeprecationWarning", "FutureWarning"):
                 item.add_marker(pytest.mark.filterwarnings(f"ignore::{category}"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """A failed test shows what its actors logged."""
+    report = yield
+    if report.when == "call" and report.failed and ray.is_initialized():
+        report.sections.append(("Actors", worker_logs(since=call.start)))
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -68,3 +83,34 @@ def namespace(local_ray: None) -> Iterator[str]:
             kill(name, space)
         time.sleep(0.1)
     raise AssertionError(f"actors that cannot be killed: {actor_names(space)}")
+
+
+@pytest.fixture
+def settings(pg_url: str, tmp_path: Path) -> Settings:
+    """Impatient: everything that takes seconds in production takes tenths here. Only the one-off pool has members."""
+    with psycopg.connect(pg_url, autocommit=True) as connection:
+        connection.execute(TABLES)
+    return Settings(
+        home=tmp_path,
+        store=StoreSettings(url=pg_url, pool_size=4),  # type: ignore[arg-type]
+        queue=QueueSettings(poll_s=0.1, heartbeat_s=0.3, worker_timeout_s=1.5, rescue_every_s=0.3),
+        pools={pool: PoolSettings(min=int(pool == "consumer.one-off"), max=1) for pool in POOLS},
+        sync=SyncSettings(lease_ttl_s=3.0, idle_exit_s=60.0),
+        supervisor=SupervisorSettings(
+            members_every_s=0.3,
+            schedulers_every_s=0.3,
+            syncs_every_s=0.2,
+            recover_every_s=0.5,
+            ping_every_s=0.5,
+            ping_timeout_s=1.0,
+            shrink_after_s=1.0,
+        ),
+        plugins=("tests.cluster.plugin",),
+    )
+
+
+@pytest.fixture
+async def runtime(settings: Settings) -> AsyncIterator[Runtime]:
+    """The test's own way into the system."""
+    async with open_runtime(settings, application="test") as opened:
+        yield opened

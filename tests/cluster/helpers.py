@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import ray
@@ -35,6 +36,13 @@ def ask(name: str, namespace: str, method: str, *args: Any, timeout_s: float = C
 
 def pid_of(name: str, namespace: str) -> int:
     return int(ask(name, namespace, "ping").pid)
+
+
+def worker_logs(since: float, *, lines: int = 60) -> str:
+    """The ends of the log files that actors wrote to after `since`."""
+    folder = Path(ray.worker._global_node.get_session_dir_path()) / "logs"
+    recent = [path for path in folder.glob("worker-*.err") if path.stat().st_mtime >= since and path.stat().st_size]
+    return "\n".join("\n".join([f"-- {path.name}", *path.read_text().splitlines()[-lines:]]) for path in recent)
 
 
 async def eventually(

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 
 from sync.supervision.model import Capacity, FleetError, Pair, Pulse, Who
-from sync.supervision.sizing import Load
 
 WELL = Pulse("active", loop_age_s=0, pid=1, node="n")
 
@@ -67,7 +66,7 @@ class FakeWork:
     """Answers with its fields; raises `failure` while it is set."""
 
     def __init__(self) -> None:
-        self.by_pool: dict[str, Load] = {}
+        self.by_pool: dict[str, float] = {}
         self.ready: list[Pair] = []
         self.idle: list[Pair] = []
         self.traces: list[Who] = []
@@ -76,7 +75,7 @@ class FakeWork:
         self.rescues = 0
         self.recoveries = 0
 
-    async def loads(self) -> Mapping[str, Load]:
+    async def lags(self) -> Mapping[str, float]:
         self._check()
         return self.by_pool
 

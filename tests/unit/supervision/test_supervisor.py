@@ -8,7 +8,6 @@ from sync.base.errors import ConfigurationError, Transient
 from sync.base.settings import PoolSettings, Settings, SupervisorSettings
 from sync.supervision.model import Member, Pair, Seat
 from sync.supervision.pools import POOLS, bounds
-from sync.supervision.sizing import Load
 from sync.supervision.supervisor import Supervisor
 from tests.fakes.fleet import FakeFleet, FakeWork
 
@@ -60,7 +59,7 @@ async def test_a_lost_member_comes_back(supervisor: Supervisor, fleet: FakeFleet
 async def test_a_lag_adds_members_and_quiet_retires_them(
     supervisor: Supervisor, fleet: FakeFleet, work: FakeWork, clock: FakeTime
 ) -> None:
-    work.by_pool = {ONE_OFF: Load(waiting=9, oldest_age_s=60)}
+    work.by_pool = {ONE_OFF: 60.0}
     for _ in range(10):
         await supervisor.reconcile_members()
         clock.now += 4

@@ -1,0 +1,71 @@
+"""Promises 3 and 5 for pool members: killed ones lose nothing, paused queues claim nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+import ray
+from ray.exceptions import RayActorError
+
+from actors.create import create
+from sync.base.settings import Settings
+from sync.jobs.model import NewJob
+from sync.supervision.model import Member
+from sync.wiring import Runtime
+from tests.cluster.helpers import actor_names, ask, eventually, pid_of
+from tests.cluster.plugin import Effect, Held
+
+FIRST, SECOND = Member("consumer.one-off", 0), Member("consumer.one-off", 1)
+
+
+async def keys(runtime: Runtime) -> list[str]:
+    return [row["key"] for row in await runtime.database.fetch_all("SELECT key FROM effect ORDER BY key")]
+
+
+async def test_a_killed_member_loses_no_job_and_doubles_none(
+    settings: Settings, namespace: str, runtime: Runtime, tmp_path: Path
+) -> None:
+    create(FIRST, settings, namespace)
+    pid = await eventually(lambda: pid_of("consumer.one-off.0", namespace))
+    await runtime.queue.enqueue(NewJob("test.held", Held("held", str(tmp_path))))
+    await eventually(lambda: (tmp_path / str(pid)).exists())
+    many = [f"{number:03}" for number in range(300)]
+    await runtime.queue.enqueue_many([NewJob("test.effect", Effect(key)) for key in many])
+    await eventually(lambda: runtime.database.fetch_value("SELECT count(*) > 5 FROM effect"))
+
+    os.kill(pid, signal.SIGKILL)
+    (tmp_path / "open").touch()
+
+    await eventually(lambda: runtime.database.fetch_value("SELECT count(*) >= 301 FROM effect"))
+    assert await keys(runtime) == [*many, "held"]
+    assert await runtime.database.fetch_value("SELECT count(*) = 0 FROM job_dead")
+    successor = await eventually(lambda: pid_of("consumer.one-off.0", namespace))
+    assert successor != pid
+
+
+async def test_a_retired_member_finishes_what_it_runs_and_gives_the_rest_back(
+    settings: Settings, namespace: str, runtime: Runtime, tmp_path: Path
+) -> None:
+    create(FIRST, settings, namespace)
+    pid = await eventually(lambda: pid_of("consumer.one-off.0", namespace))
+    await runtime.queue.enqueue(NewJob("test.held", Held("held", str(tmp_path))))
+    await eventually(lambda: (tmp_path / str(pid)).exists())
+
+    create(SECOND, settings, namespace)  # takes over what comes from now on
+    leaving = ray.get_actor("consumer.one-off.0", namespace).retire.remote(20.0)
+    await eventually(lambda: ask("consumer.one-off.0", namespace, "info")["state"] == "draining")
+    await runtime.queue.enqueue(NewJob("test.effect", Effect("after")))
+    await eventually(lambda: keys(runtime))
+    (tmp_path / "open").touch()
+
+    await eventually(lambda: not psutil.pid_exists(pid) and actor_names(namespace) == ["consumer.one-off.1"])
+    rows = await runtime.database.fetch_all("SELECT key, pid FROM effect ORDER BY key")
+    assert rows[1] == {"key": "held", "pid": pid}
+    assert rows[0]["key"] == "after" and rows[0]["pid"] != pid
+    assert await runtime.database.fetch_all("SELECT name FROM worker") == [{"name": "consumer.one-off.1"}]
+    with pytest.raises(RayActorError):
+        ray.get(leaving, timeout=5)

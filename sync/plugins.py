@@ -1,6 +1,6 @@
 """Job kinds and connectors that an installation brings: importable modules named in `SYNC_PLUGINS`.
 
-A module offers `JOB_KINDS`, a sequence of `JobKind`, and `CONNECTORS`, a sequence of `Connector`; either may be missing.
+A module offers `JOB_KINDS`, a sequence of `JobKind`, and `CONNECTORS`, one of `Connector`; either may be missing.
 Every process of the installation loads the same ones, so a kind that one process accepts another can run.
 """
 

@@ -1,0 +1,1 @@
+"""Benchmarks of the queue: `python -m bench.queue --help`."""

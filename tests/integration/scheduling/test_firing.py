@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
+from collections.abc import Coroutine
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -205,3 +208,28 @@ async def test_a_duty_makes_no_job_and_no_tick(db: Database, schedules: Schedule
     assert (await firing.fire(created.id)).duty is None
     assert await jobs(db) == [] and await ticks(db) == []
     assert (await schedules.show("acme", "report")).schedule.next_due_at == tick + HOURLY
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_every_tick_fires_once_whatever_dies_and_however_the_clock_steps(
+    db: Database, runtime: FakeRuntime, schedules: Schedules, seed: int
+) -> None:
+    """Four leaders at once, cut off at random moments, while due times jump back and forth over 200 hours."""
+    rng = random.Random(seed)
+    created = await schedules.create(hourly(catch_up="all", catch_up_limit=1000), by="ada")
+    first = await make_due(db, created, hours=200)
+    leaders = [Firing(runtime.database, runtime.queue) for _ in range(4)]
+    for _ in range(30):
+        attempts = [_cut_off(leader.fire(created.id), rng.uniform(0, 0.15)) for leader in leaders]
+        await asyncio.gather(*attempts)
+        await make_due(db, created, hours=rng.randint(0, 199))
+    await db.execute("UPDATE schedule SET next_due_at = %(first)s", {"first": first})
+    await leaders[0].fire(created.id)
+    expected = [first + n * HOURLY for n in range(201)]
+    assert [row["due_at"] for row in await ticks(db)] == expected
+    assert sorted(job["meta"]["due_at"] for job in await jobs(db)) == [tick.isoformat() for tick in expected]
+
+
+async def _cut_off(work: Coroutine[Any, Any, object], after_s: float) -> None:
+    with contextlib.suppress(TimeoutError, Transient):
+        await asyncio.wait_for(work, after_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -34,8 +35,9 @@ def _no_outside_world(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    with postgres_server(tmp_path_factory.mktemp("pg")) as server:
+def postgres() -> Iterator[PostgresServer]:
+    # Not below pytest's own folder: every pytest that starts closes that one to other accounts, such as the server's.
+    with tempfile.TemporaryDirectory(prefix="sync-pg-") as home, postgres_server(Path(home)) as server:
         yield server
 
 

@@ -152,15 +152,6 @@ def endpoint_of(url: httpx.URL) -> Endpoint:
     return Endpoint(url.scheme, host, url.port or default_port(url.scheme))
 
 
-def check_url(policy: Policy, url: str) -> None:
-    """Say early, before a job is enqueued, what the text of a URL already gives away. Errors: OutboundRefused."""
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise OutboundRefused(f"This is not a URL: {error}") from error
-    policy.check_endpoint(endpoint_of(parsed), has_credentials=bool(parsed.userinfo))
-
-
 def _tls(settings: OutboundSettings) -> ssl.SSLContext:
     if settings.ca_file is None:
         return httpx.create_ssl_context(trust_env=False)

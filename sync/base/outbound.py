@@ -1,8 +1,8 @@
 """Which addresses a call on a user's behalf may reach: the guard against server-side request forgery. Pure.
 
-A URL is judged twice: its text by `Policy.check_endpoint`, and every address its name resolves to by `Policy.check_address`.
-The call then goes to the address that was checked (`sync.base.outbound_http`), never through a second look-up that
-could answer differently.
+A URL is judged twice: its text by `Policy.check_endpoint`, and every address its name resolves to by
+`Policy.check_address`. The call then goes to the address that was checked (`sync.base.outbound_http`), never through a
+second look-up that could answer differently.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
     kind                 queue        what it does
     http.call            one-off      calls an HTTP endpoint: signed, guarded, retried
     maintenance.purge    maintenance  removes what is older than the settings keep it
-    sync.enqueue_due     maintenance  queues the sync runs that have come due
 
 Kinds of an installation's plugins come on top.
 """

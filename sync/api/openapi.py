@@ -35,6 +35,7 @@ _PROBLEM: Schema = {
     },
 }
 _PLAIN: Schema = {"object": {}, "integer": 0, "number": 0.0, "boolean": False, "null": None}
+_CHOICES = ("anyOf", "oneOf", "allOf")
 _ALWAYS = ("internal", "unavailable")
 _WITH_TOKEN = ("token-required", "forbidden")
 _WITH_BODY = ("malformed-json", "body-too-large", "not-json", "validation")
@@ -94,7 +95,7 @@ def _add_examples(operation: Schema, schemas: Schema) -> None:
     for body in bodies:
         media = body.get("content", {}).get("application/json")
         if media and "example" not in media and "examples" not in media:
-            media["example"] = example_of(media["schema"], schemas)
+            media["example"] = with_nulls(example_of(media["schema"], schemas), media["schema"], schemas)
 
 
 def example_of(schema: Schema, schemas: Schema) -> Any:
@@ -108,7 +109,7 @@ def example_of(schema: Schema, schemas: Schema) -> Any:
             return schema[key]
     if schema.get("enum"):
         return schema["enum"][0]
-    for key in ("anyOf", "oneOf", "allOf"):
+    for key in _CHOICES:
         if key in schema:
             return example_of(schema[key][0], schemas)
     if schema.get("type") == "array":
@@ -116,3 +117,19 @@ def example_of(schema: Schema, schemas: Schema) -> Any:
     if "properties" in schema:
         return {name: example_of(part, schemas) for name, part in schema["properties"].items()}
     return _PLAIN.get(schema.get("type", ""), "string")
+
+
+def with_nulls(value: Any, schema: Schema, schemas: Schema) -> Any:
+    """`value` with the nulls that FastAPI drops from examples: required properties that are absent are null."""
+    if "$ref" in schema:
+        return with_nulls(value, schemas[schema["$ref"].rsplit("/", 1)[1]], schemas)
+    for key in _CHOICES:
+        if key in schema:
+            return with_nulls(value, schema[key][0], schemas)
+    if isinstance(value, list) and "items" in schema:
+        return [with_nulls(item, schema["items"], schemas) for item in value]
+    if not isinstance(value, dict) or "properties" not in schema:
+        return value
+    absent = dict.fromkeys(name for name in schema.get("required", ()) if name not in value)
+    given = {name: with_nulls(part, schema["properties"].get(name, {}), schemas) for name, part in value.items()}
+    return {**given, **absent}

@@ -28,7 +28,7 @@ class Connect(Body):
             "platform": "email",
             "account": "support@acme.test",
             "label": "Support inbox",
-            "config": {"host": "imap.acme.test", "username": "support@acme.test"},
+            "config": {"host": "imap.acme.test"},
             "credentials": {"password": "…"},
         }
     )
@@ -79,7 +79,7 @@ class IntegrationView(Answer):
             "reasonCode": "credentials",
             "reason": "The server refused the password.",
             "stateChangedAt": "2027-05-01T09:00:00Z",
-            "config": {"host": "imap.acme.test", "username": "support@acme.test"},
+            "config": {"host": "imap.acme.test"},
             "createdAt": "2027-04-01T12:00:00Z",
             "updatedAt": "2027-05-01T09:00:00Z",
             "streams": [

@@ -21,35 +21,36 @@ router = APIRouter(prefix="/sync/runs", tags=["runs"])
 RunId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
 
+_RUN_EXAMPLE = {
+    "id": 91,
+    "platform": "email",
+    "integrationId": 17,
+    "account": "support@acme.test",
+    "syncType": "messages",
+    "trigger": "manual",
+    "state": "running",
+    "attempt": 1,
+    "notBefore": "2027-05-01T09:00:00Z",
+    "options": {},
+    "cancelRequested": False,
+    "pages": 4,
+    "records": 400,
+    "added": 380,
+    "changed": 12,
+    "skipped": 8,
+    "errorClass": None,
+    "errorText": None,
+    "requestedBy": "ada",
+    "holder": "sync:acme:email/7f3a",
+    "node": "10.0.0.7",
+    "queuedAt": "2027-05-01T09:00:00Z",
+    "startedAt": "2027-05-01T09:00:00Z",
+    "finishedAt": None,
+}
+
+
 class RunView(Answer):
-    model_config = example(
-        {
-            "id": 91,
-            "platform": "email",
-            "integrationId": 17,
-            "account": "support@acme.test",
-            "syncType": "messages",
-            "trigger": "manual",
-            "state": "running",
-            "attempt": 1,
-            "notBefore": "2027-05-01T09:00:00Z",
-            "options": {},
-            "cancelRequested": False,
-            "pages": 4,
-            "records": 400,
-            "added": 380,
-            "changed": 12,
-            "skipped": 8,
-            "errorClass": None,
-            "errorText": None,
-            "requestedBy": "ada",
-            "holder": "sync:acme:email/7f3a",
-            "node": "10.0.0.7",
-            "queuedAt": "2027-05-01T09:00:00Z",
-            "startedAt": "2027-05-01T09:00:00Z",
-            "finishedAt": None,
-        }
-    )
+    model_config = example(_RUN_EXAMPLE)
 
     id: int
     platform: str
@@ -82,6 +83,15 @@ class RunView(Answer):
 
 
 class RunDetail(RunView):
+    model_config = example(
+        {
+            **_RUN_EXAMPLE,
+            "errors": [
+                {"attempt": 1, "at": "2027-05-01T09:00:00Z", "class": "Transient", "text": "The server went away."}
+            ],
+        }
+    )
+
     errors: list[dict[str, Any]] = Field(description="Failed attempts, oldest first.")
 
 

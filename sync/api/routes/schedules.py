@@ -61,29 +61,30 @@ class Reason(Body):
     reason: str | None = Field(default=None, max_length=500)
 
 
+_SCHEDULE_EXAMPLE = {
+    "name": "monday-report",
+    "state": "active",
+    "source": "user",
+    "kind": "http.call",
+    "args": {"url": "https://example.com/report"},
+    "cron": "0 9 * * 1",
+    "everySeconds": None,
+    "zone": "Europe/Berlin",
+    "catchUp": "once",
+    "overlap": "skip",
+    "nextDueAt": "2027-05-03T07:00:00Z",
+    "lastFiredAt": "2027-04-26T07:00:00Z",
+    "lastJobId": 4711,
+    "lastError": None,
+    "pausedBy": None,
+    "pausedReason": None,
+    "createdBy": "ada",
+    "createdAt": "2027-04-01T12:00:00Z",
+}
+
+
 class ScheduleView(Answer):
-    model_config = example(
-        {
-            "name": "monday-report",
-            "state": "active",
-            "source": "user",
-            "kind": "http.call",
-            "args": {"url": "https://example.com/report"},
-            "cron": "0 9 * * 1",
-            "everySeconds": None,
-            "zone": "Europe/Berlin",
-            "catchUp": "once",
-            "overlap": "skip",
-            "nextDueAt": "2027-05-03T07:00:00Z",
-            "lastFiredAt": "2027-04-26T07:00:00Z",
-            "lastJobId": 4711,
-            "lastError": None,
-            "pausedBy": None,
-            "pausedReason": None,
-            "createdBy": "ada",
-            "createdAt": "2027-04-01T12:00:00Z",
-        }
-    )
+    model_config = example(_SCHEDULE_EXAMPLE)
 
     name: str
     state: Literal["active", "paused", "retired", "finished"]
@@ -118,6 +119,22 @@ class TickView(Answer):
 
 
 class ScheduleDetailView(ScheduleView):
+    model_config = example(
+        {
+            **_SCHEDULE_EXAMPLE,
+            "upcoming": ["2027-05-03T07:00:00Z"],
+            "ticks": [
+                {
+                    "dueAt": "2027-04-26T07:00:00Z",
+                    "firedAt": "2027-04-26T07:00:00.2Z",
+                    "outcome": "enqueued",
+                    "jobId": 4711,
+                    "error": None,
+                }
+            ],
+        }
+    )
+
     upcoming: list[datetime] = Field(description="The next ticks.")
     ticks: list[TickView] = Field(description="The last ticks, newest first.")
 

@@ -26,7 +26,9 @@ def app() -> FastAPI:
 
     @asynccontextmanager
     async def no_runtime() -> AsyncIterator[Any]:
-        yield SimpleNamespace(settings=settings, database=None, signals=None, queue=None, sealer=None, catalogue=Catalogue([]))
+        yield SimpleNamespace(
+            settings=settings, database=None, signals=None, queue=None, sealer=None, catalogue=Catalogue([])
+        )
 
     return create_app(settings, no_runtime, NoControl())
 

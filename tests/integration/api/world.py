@@ -1,0 +1,97 @@
+"""One org's belongings of every sort, made the way they come about, for tests that look at all routes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.integration.api.conftest import Api
+
+MARK = "acme-only"
+"""In every name of what `populate` makes: nobody else's answers may contain it."""
+
+
+@dataclass(frozen=True)
+class World:
+    integration: int
+    run: int
+    waiting: int
+    scheduled: int
+    dead: int
+    alert: int
+    schedule: str = f"{MARK}-schedule"
+    secret: str = f"{MARK}-secret"
+
+    def path(self, template: str) -> str:
+        """A route's address with the ids of this world in it."""
+        values = {
+            "job_id": self.dead,
+            "run_id": self.run,
+            "integration_id": self.integration,
+            "alert_id": self.alert,
+            "name": self.secret
+            if "/secrets/" in template
+            else self.schedule
+            if "/schedules/" in template
+            else "one-off",
+            "platform": "email",
+            "sync_type": "messages",
+        }
+        return template.format(**values)
+
+
+async def populate(api: Api, org: str = "acme") -> World:
+    integration = await api.post(
+        "/sync/integrations",
+        {
+            "platform": "email",
+            "account": f"{MARK}@acme.test",
+            "config": {"host": f"imap.{MARK}.test"},
+            "credentials": {"password": "hunter2"},
+        },
+        org=org,
+    )
+    run = await api.post("/sync/trigger/email", {}, org=org)
+    greet = {"kind": "test.greet", "args": {"name": MARK, "password": "hunter2"}}
+    waiting = await api.post("/sync/queue", greet, org=org)
+    scheduled = await api.post("/sync/queue", {**greet, "runAt": "2090-01-01T00:00Z"}, org=org)
+    dead = await kill_job(api, (await api.post("/sync/queue", greet, org=org))["jobId"])
+    await api.post("/sync/schedules", {"name": f"{MARK}-schedule", "kind": "test.timed", "cron": "0 9 * * *"}, org=org)
+    await api.call("PUT", f"/sync/secrets/{MARK}-secret", json={}, org=org)
+    alert = await api.value(
+        "INSERT INTO alert (org_id, key, severity, title) VALUES (%s, %s, 'error', %s) RETURNING id", org, MARK, MARK
+    )
+    await api.runtime.database.execute(
+        "INSERT INTO sync_lease (org_id, platform, epoch, holder, node, pid, expires_at)"
+        " VALUES (%s, 'email', 1, %s, %s, 1, now() + interval '1 minute')",
+        (org, f"sync:{org}:email/{MARK}", MARK),
+    )
+    return World(
+        integration=integration["id"],
+        run=run["runs"][0]["runId"],
+        waiting=waiting["jobId"],
+        scheduled=scheduled["jobId"],
+        dead=dead,
+        alert=alert,
+    )
+
+
+async def kill_job(api: Api, job_id: int, error_class: str = "Permanent") -> int:
+    """What a worker does with a job that is out of attempts."""
+    async with api.runtime.database.transaction() as tx:
+        await tx.execute(
+            """WITH gone AS (DELETE FROM job WHERE seq = %(id)s RETURNING *)
+               INSERT INTO job_dead
+                 (job_id, queue_id, lane, attempt, max_attempts, enqueued_at, org_id, kind, args, meta, error_class)
+               SELECT seq, queue_id, lane, 20, max_attempts, enqueued_at, org_id, kind, args,
+                 json_build_object('errors', json_build_array(json_build_object('class', %(class)s::text))),
+                 %(class)s
+               FROM gone""",
+            {"id": job_id, "class": error_class},
+        )
+        await tx.execute(
+            """INSERT INTO job_run (job_id, duration_ms, queue_id, attempt, outcome, org_id, kind, error)
+               SELECT job_id, 12, queue_id, 20, 4, org_id, kind, json_build_object('class', error_class) FROM job_dead
+               WHERE job_id = %s""",
+            (job_id,),
+        )
+    return job_id

@@ -6,13 +6,11 @@ import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from sync.cli.session import operator, when, with_runtime
-from sync.consumers.secrets import OrgSecrets, SecretInfo
+from sync.cli.session import operator, print_table, when, with_runtime
 
 if TYPE_CHECKING:
+    from sync.consumers.secrets import OrgSecrets, SecretInfo
     from sync.wiring import Runtime
 
 app = typer.Typer(help="Keys that outgoing calls sign and authenticate with.", no_args_is_help=True)
@@ -28,10 +26,9 @@ def list_secrets(org: Org) -> None:
     async def work(runtime: Runtime) -> list[SecretInfo]:
         return await _secrets(runtime).list(org)
 
-    table = Table("name", "created", "rotated", "previous still signs", box=None, pad_edge=False)
-    for secret in with_runtime(work):
-        table.add_row(secret.name, when(secret.created_at), when(secret.rotated_at), str(secret.has_previous).lower())
-    Console().print(table)
+    found = with_runtime(work)
+    rows = [[s.name, when(s.created_at), when(s.rotated_at), "yes" if s.has_previous else "no"] for s in found]
+    print_table("name", "created", "rotated", "previous still signs", rows=rows)
 
 
 @app.command()
@@ -73,4 +70,6 @@ def delete(name: Name, org: Org) -> None:
 
 
 def _secrets(runtime: Runtime) -> OrgSecrets:
+    from sync.consumers.secrets import OrgSecrets
+
     return OrgSecrets(runtime.database, runtime.sealer)

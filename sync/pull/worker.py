@@ -17,18 +17,17 @@ from typing import Protocol
 
 from connectors.base import Connector
 from connectors.records import MAIL
-from connectors.registry import PLATFORMS
 from sync.base.errors import LeaseLost, Transient
 from sync.base.logs import get_logger
 from sync.base.sealing import Sealer
 from sync.base.settings import Settings
 from sync.leases import SyncLease
 from sync.mail.store import MailSink
-from sync.plugins import plugin_connectors
 from sync.pull.decide import Again, Fail, Problem, Verdict, decide
 from sync.pull.ending import Endings
 from sync.pull.model import ClaimedRun
 from sync.pull.page import Pages
+from sync.pull.platforms import platforms
 from sync.pull.pulling import PageHook, Progress, Puller
 from sync.signals import Signals
 from sync.sink import Sink
@@ -137,7 +136,7 @@ class SyncWorker:
         self._puller = Puller(
             Pages(runtime.database, self.lease),
             runtime.sealer,
-            {**PLATFORMS, **plugin_connectors(runtime.settings.plugins)} if connectors is None else connectors,
+            platforms(runtime.settings) if connectors is None else connectors,
             sinks,
             page_timeout_s=settings.page_timeout_s,
             committed=page_committed,

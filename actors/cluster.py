@@ -61,14 +61,17 @@ class LocalCluster:
         )
         serve.run(application, name=APPLICATION, route_prefix="/")
 
+    def stop_serving(self) -> None:
+        """Take no new requests and let those under way finish."""
+        from ray import serve
+
+        if self._serving and self.alive():
+            self._serving = False
+            serve.delete(APPLICATION)
+
     def stop(self) -> None:
         """End everything, also what does not listen."""
-        if self._serving:
-            from ray import serve
-
-            self._serving = False
-            if self.alive():
-                serve.shutdown()
+        # Not serve.shutdown(): it waits for a controller that is about to go anyway, and complains when that is gone.
         ray.shutdown()
         self._node.kill_all_processes(check_alive=False, allow_graceful=True, wait=False)
         leftovers.end(self._run_directory)
@@ -92,8 +95,10 @@ def start_local(settings: Settings, run_directory: Path) -> LocalCluster:
     )
     try:
         node = Node(parameters, head=True, shutdown_at_exit=False, spawn_reaper=True)
-    except Exception as error:
+    except BaseException as error:
         leftovers.end(run_directory)
+        if not isinstance(error, Exception):
+            raise
         raise ConfigurationError(f"Ray did not start: {error} (logs below {sessions})") from error
     cluster = LocalCluster(run_directory, node)
     try:

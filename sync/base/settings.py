@@ -167,6 +167,8 @@ class RaySettings(_Frozen):
     """Logical CPUs offered to actors; pool members ask for fractions."""
     object_store_mb: int = Field(default=80, ge=80)
     temp_dir: Path | None = None
+    min_free_mb: int = Field(default=1200, ge=0)
+    """`syncctl up` refuses to start with less free memory: idle it needs about this much (docs/deployment.md)."""
 
 
 class OutboundSettings(_Frozen):

@@ -47,6 +47,8 @@ _LOG_MAX_BYTES = 20_000_000
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 30.0
 _POLL_S = 0.02
+_ENVIRONMENT = {"PATH", "TZ", "LD_LIBRARY_PATH"}
+"""What the server gets of our environment, in which there are secrets (SYNC_*) that are none of its business."""
 
 SERVER_SETTINGS: Mapping[str, str] = {
     "shared_buffers": "256MB",
@@ -247,7 +249,13 @@ class EmbeddedPostgres:
             before = log.tell()
             # A session of its own: Ctrl-C in the terminal is for us, we stop the server when everything else is down.
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **_as(user)
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={name: value for name, value in os.environ.items() if name in _ENVIRONMENT},
+                **_as(user),
             )
         while time.monotonic() < deadline:
             if self._process.poll() is not None:

@@ -1,0 +1,42 @@
+"""Commands: up, down, status."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def up(
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Start in the background.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="With --detach: return when it is ready, or say why not.")
+    ] = False,
+) -> None:
+    """Start Sync on this machine: PostgreSQL (unless SYNC_STORE__URL names one), Ray, the HTTP API, all workers."""
+    if detach:
+        from sync.cli.background import start
+
+        start(wait=wait)
+    else:
+        from sync.cli.up import run
+
+        run()
+
+
+def down(
+    timeout: Annotated[
+        float, typer.Option(help="Seconds for running jobs to finish before they are given back.")
+    ] = 60.0,
+) -> None:
+    """Stop the Sync of this SYNC_HOME, and whatever a killed one left behind."""
+    from sync.cli.background import stop
+
+    stop(timeout)
+
+
+def status(json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+    """Say what runs. Exit code 0: everything; 3: not running; 1: something is wrong."""
+    from sync.cli.status import show
+
+    raise typer.Exit(show(as_json=json))

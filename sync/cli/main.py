@@ -1,0 +1,34 @@
+"""`syncctl`: the operator's command.
+
+A group of commands is a module beside this one with plain functions. Its top imports the standard library and typer
+only, everything heavier inside the functions: `syncctl --help` must not pay for Ray. Register it below.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from sync.cli import lifecycle, maintenance
+from sync.cli.run import guarded
+
+app = typer.Typer(
+    name="syncctl",
+    help="Operate Sync: start it, look at it, steer it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(lifecycle.up)
+app.command()(lifecycle.down)
+app.command()(lifecycle.status)
+app.command()(maintenance.doctor)
+app.command()(maintenance.migrate)
+app.command()(maintenance.token)
+
+
+def main() -> None:
+    guarded(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 
@@ -17,11 +17,9 @@ from sync.api import openapi, problems
 from sync.api.auth import TokenVerifier
 from sync.api.control import Control
 from sync.api.middleware import BodyLimit, RequestScope
+from sync.api.opening import Opening, RuntimeFactory
 from sync.api.routes import ROUTERS
-from sync.api.services import ApiRuntime, Services
 from sync.base.settings import Settings
-
-RuntimeFactory = Callable[[], AbstractAsyncContextManager[ApiRuntime]]
 
 _ABOUT = (
     "Background processing of AppEngine: queue jobs, trigger vendor syncs, watch and steer both. "
@@ -50,13 +48,12 @@ def create_app(settings: Settings, runtime_factory: RuntimeFactory, control: Con
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with runtime_factory() as runtime:
-            services = Services(runtime, control)
-            app.state.services = services
-            try:
-                yield
-            finally:
-                await services.close()
+        opening = Opening(app, runtime_factory, control)
+        await opening.start()
+        try:
+            yield
+        finally:
+            await opening.close()
 
     app = FastAPI(
         title="Sync",

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from connectors.registry import PLATFORMS, describe
 from sync.api.backpressure import BackPressure
 from sync.api.control import Control, Nudger
+from sync.api.problems import problem
 from sync.api.queries import Queries
 from sync.api.units import Units
 from sync.base.sealing import Sealer
@@ -67,7 +68,9 @@ class Services:
 
 
 def _services(request: Request) -> Services:
-    services: Services = request.app.state.services
+    services: Services | None = getattr(request.app.state, "services", None)
+    if services is None:
+        raise problem("unavailable", "PostgreSQL has not answered since this process started. It is tried again.")
     return services
 
 

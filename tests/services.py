@@ -62,7 +62,15 @@ class PostgresServer:
 
     def drop(self, url: str) -> None:
         name = str(conninfo_to_dict(url)["dbname"])
-        self._admin(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+        for attempt in range(50):
+            try:
+                return self._admin(statement)
+            except psycopg.errors.InsufficientPrivilege:
+                # An autovacuum worker is in there: only a superuser may end it, but it ends soon.
+                if attempt == 49:
+                    raise
+                time.sleep(0.1)
 
     def close(self) -> None:
         if self._template is not None:

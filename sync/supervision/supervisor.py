@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Protocol, TypeVar
 
 from sync.base.errors import Transient
@@ -128,7 +128,7 @@ class Supervisor:
         wanted = self._sizes(existing, await self._lags())
         plan = plan_members(wanted, existing, self._retiring)
         for member in plan.retire:
-            log.info("supervisor.retire", actor=member)
+            log.info("supervisor.retire", **asdict(member))
             self._retiring[member] = asyncio.create_task(self._retire(member))
         await self._start(plan.start)
 
@@ -160,7 +160,7 @@ class Supervisor:
         lived = await self._work.lived() if silent else ()
         expired = await self._work.expired() if any(isinstance(who, Pair) for who in silent) else ()
         for who in self._suspicions.judge(pulses, lived=lived, overdue=expired):
-            log.warning("supervisor.kill", actor=who, pulse=pulses[who])
+            log.warning("supervisor.kill", **asdict(who), pulse=pulses[who])
             await self._fleet.kill(who)
 
     async def drain(self, timeout_s: float) -> tuple[Who, ...]:
@@ -178,7 +178,7 @@ class Supervisor:
         stayed = await self._retire_all([who for who in alive if isinstance(who, Seat)], timeout_s)
         stayed += await self._retire_all([who for who in alive if not isinstance(who, Seat)], timeout_s)
         for who in silent + stayed:
-            log.warning("supervisor.kill", actor=who, reason="did not leave in time")
+            log.warning("supervisor.kill", **asdict(who), reason="did not leave in time")
             await self._fleet.kill(who)
         return stayed
 
@@ -241,7 +241,7 @@ class Supervisor:
         created = await _all(self._fleet.start(who) for who in whos)
         started = [who for who, new in zip(whos, created, strict=True) if new]
         for who in started:
-            log.info("supervisor.start", actor=who)
+            log.info("supervisor.start", **asdict(who))
         return started
 
     async def _retire(self, member: Member) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
@@ -24,14 +22,23 @@ os.environ.update(
 import psycopg
 import pytest
 import ray
+from pydantic import SecretStr
 
-from sync.base.settings import PoolSettings, QueueSettings, Settings, StoreSettings, SupervisorSettings, SyncSettings
+from sync.base.sealing import new_key
+from sync.base.settings import (
+    PoolSettings,
+    QueueSettings,
+    SecretsSettings,
+    Settings,
+    StoreSettings,
+    SupervisorSettings,
+    SyncSettings,
+)
 from sync.supervision.pools import POOLS
 from sync.wiring import Runtime, open_runtime
+from tests.cluster.clusters import Clusters
 from tests.cluster.helpers import actor_names, kill, worker_logs
 from tests.cluster.plugin import TABLES
-
-SYNC_SLOTS = 4
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,21 +60,16 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 @pytest.fixture(scope="session")
-def local_ray() -> Iterator[None]:
-    """A one-node cluster. Ray puts sockets below its folder, whose path must stay short."""
-    folder = Path(tempfile.mkdtemp(prefix="sy", dir="/tmp"))
-    ray.init(
-        num_cpus=8,
-        resources={"sync_slot": SYNC_SLOTS},
-        include_dashboard=False,
-        object_store_memory=80 * 1024**2,
-        log_to_driver=False,
-        namespace="tests",
-        _temp_dir=str(folder),
-    )
-    yield
-    ray.shutdown()
-    shutil.rmtree(folder, ignore_errors=True)
+def clusters() -> Iterator[Clusters]:
+    running = Clusters()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def local_ray(clusters: Clusters) -> None:
+    """One node, shared by all tests that ask for it."""
+    clusters.single()
 
 
 @pytest.fixture
@@ -92,7 +94,7 @@ def settings(pg_url: str, tmp_path: Path) -> Settings:
         connection.execute(TABLES)
     return Settings(
         home=tmp_path,
-        store=StoreSettings(url=pg_url, pool_size=4),  # type: ignore[arg-type]
+        store=StoreSettings(url=SecretStr(pg_url), pool_size=4),
         queue=QueueSettings(poll_s=0.1, heartbeat_s=0.3, worker_timeout_s=1.5, rescue_every_s=0.3),
         pools={pool: PoolSettings(min=int(pool == "consumer.one-off"), max=1) for pool in POOLS},
         sync=SyncSettings(lease_ttl_s=3.0, idle_exit_s=60.0),
@@ -102,9 +104,10 @@ def settings(pg_url: str, tmp_path: Path) -> Settings:
             syncs_every_s=0.2,
             recover_every_s=0.5,
             ping_every_s=0.5,
-            ping_timeout_s=1.0,
+            ping_timeout_s=2.0,
             shrink_after_s=1.0,
         ),
+        secrets=SecretsSettings(keys={"k1": SecretStr(new_key())}, current="k1"),
         plugins=("tests.cluster.plugin",),
     )
 

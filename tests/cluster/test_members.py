@@ -14,6 +14,7 @@ from ray.exceptions import RayActorError
 from actors.create import create
 from sync.base.settings import Settings
 from sync.jobs.model import NewJob
+from sync.jobs.operations import QueueOperations
 from sync.supervision.model import Member
 from sync.wiring import Runtime
 from tests.cluster.helpers import actor_names, ask, eventually, pid_of
@@ -69,3 +70,38 @@ async def test_a_retired_member_finishes_what_it_runs_and_gives_the_rest_back(
     assert await runtime.database.fetch_all("SELECT name FROM worker") == [{"name": "consumer.one-off.1"}]
     with pytest.raises(RayActorError):
         ray.get(leaving, timeout=5)
+
+
+async def test_a_pause_holds_for_every_member_and_its_successors(
+    settings: Settings, namespace: str, runtime: Runtime, tmp_path: Path
+) -> None:
+    operations = QueueOperations(runtime.database, runtime.signals)
+    for member in (FIRST, SECOND):
+        create(member, settings, namespace)
+    pids = [await eventually(lambda n=n: pid_of(f"consumer.one-off.{n}", namespace)) for n in (0, 1)]  # type: ignore[misc]
+    await runtime.queue.enqueue(NewJob("test.held", Held("in flight", str(tmp_path))))
+    await eventually(lambda: any((tmp_path / str(pid)).exists() for pid in pids))
+
+    await operations.pause("consumer.one-off", by="test")
+    await runtime.queue.enqueue_many([NewJob("test.effect", Effect(f"{number}")) for number in range(50)])
+    (tmp_path / "open").touch()
+    await eventually(lambda: keys(runtime))
+    assert await keys(runtime) == ["in flight"]  # what ran may finish
+    os.kill(pids[0], signal.SIGKILL)
+    await eventually(lambda: pid_of("consumer.one-off.0", namespace) not in pids)
+    await eventually(lambda: polled_since(runtime, 3))
+    assert await runtime.database.fetch_value("SELECT count(*) FROM job") == 50
+    assert await keys(runtime) == ["in flight"]
+
+    await operations.resume("consumer.one-off", by="test")
+    await eventually(lambda: runtime.database.fetch_value("SELECT count(*) = 51 FROM effect"))
+
+
+async def polled_since(runtime: Runtime, beats: int) -> bool:
+    """Both members have lived for some heartbeats, each longer than their polls are apart."""
+    return bool(
+        await runtime.database.fetch_value(
+            "SELECT count(*) = 2 FROM worker WHERE beat_at - started_at > %(s)s * interval '1 second'",
+            {"s": beats * runtime.queue_settings.heartbeat_s},
+        )
+    )

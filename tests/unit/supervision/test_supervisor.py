@@ -198,7 +198,7 @@ async def test_a_failing_part_does_not_stop_its_siblings(fleet: FakeFleet, work:
 
 
 async def test_a_signal_starts_a_sync_before_the_next_pass(fleet: FakeFleet, work: FakeWork) -> None:
-    supervisor = Supervisor(fleet, work, Settings(supervisor=SupervisorSettings(syncs_every_s=3600)))
+    supervisor = Supervisor(fleet, work, Settings(supervisor=SupervisorSettings(members_every_s=0.01, syncs_every_s=3600)))
     running = asyncio.create_task(supervisor.run())
     async with asyncio.timeout(5):
         while not supervisor.info().pools[0].members:

@@ -1,0 +1,220 @@
+"""The API as Serve runs it, with real actors behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import psycopg
+import pytest
+import ray
+from pydantic import SecretStr
+from ray import serve
+
+from serve_app import RayControl, build
+from sync.base.sealing import new_key
+from sync.base.settings import (
+    AuthSettings,
+    HttpSettings,
+    PoolSettings,
+    QueueSettings,
+    SecretsSettings,
+    Settings,
+    StoreSettings,
+    SupervisorSettings,
+    SyncSettings,
+)
+from sync.supervision.pools import POOLS
+from tests.cluster.clusters import Clusters
+from tests.cluster.helpers import actor_names, ask, eventually, kill
+from tests.cluster.plugin import TABLES, StagedPlatform
+from tests.fakes.tokens import SECRET, bearer
+from tests.services import PostgresServer, free_port
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@dataclass(frozen=True)
+class Served:
+    address: str
+    settings: Settings
+    namespace: str
+
+    @property
+    def store(self) -> str:
+        assert self.settings.store.url is not None
+        return self.settings.store.url.get_secret_value()
+
+    def value(self, query: str, *params: Any) -> Any:
+        with psycopg.connect(self.store, autocommit=True) as connection:
+            row = connection.execute(query, params).fetchone()
+            return None if row is None else row[0]
+
+    def replica_pid(self) -> int:
+        """Of the process that answers: the one connected to our database as `api`."""
+        return int(self.value("SELECT pid FROM pg_stat_activity WHERE application_name = 'api' LIMIT 1"))
+
+
+@pytest.fixture(scope="module")
+def served(clusters: Clusters, postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One Serve application for the module: it takes seconds to start."""
+    clusters.single()
+    url, port, namespace = postgres.create(), free_port(), f"t-{uuid4().hex[:8]}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(TABLES)
+    settings = Settings(
+        home=tmp_path_factory.mktemp("home"),
+        store=StoreSettings(url=SecretStr(url), pool_size=4),
+        auth=AuthSettings(secret=SecretStr(SECRET)),
+        http=HttpSettings(port=port),
+        queue=QueueSettings(poll_s=0.1, heartbeat_s=0.3, worker_timeout_s=1.5, rescue_every_s=0.3),
+        pools={pool: PoolSettings(min=int(pool == "consumer.one-off"), max=1) for pool in POOLS},
+        sync=SyncSettings(lease_ttl_s=3.0, idle_exit_s=60.0),
+        supervisor=SupervisorSettings(members_every_s=0.3, syncs_every_s=0.2, ping_every_s=1.0),
+        secrets=SecretsSettings(keys={"k1": SecretStr(new_key())}, current="k1"),
+        plugins=("tests.cluster.plugin",),
+    )
+    serve.start(proxy_location="HeadOnly", http_options=serve.HTTPOptions(host="127.0.0.1", port=port))
+    serve.run(build(settings, namespace), name=namespace, route_prefix="/")
+    yield Served(f"http://127.0.0.1:{port}", settings, namespace)
+    serve.shutdown()
+    while names := sorted(actor_names(namespace), key=lambda name: name != "supervisor"):
+        for name in names:
+            kill(name, namespace)
+    postgres.drop(url)
+
+
+@pytest.fixture
+async def http(served: Served) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=served.address, headers=bearer(), timeout=30) as client:
+        yield client
+
+
+async def test_it_answers_and_has_the_rest_brought_up(served: Served, http: httpx.AsyncClient) -> None:
+    health = await http.get("/healthz")
+    assert health.status_code == 200 and health.headers["x-request-id"]
+    assert (await http.get("/sync")).json()["org"] == "acme"
+    assert (await http.get("/sync", headers={"Authorization": "Bearer no"})).status_code == 401
+    large = b" " * (served.settings.http.max_body_bytes + 1)
+    refused = await http.post("/sync/queue", content=large, headers={"Content-Type": "application/json"})
+    assert refused.status_code == 413 and refused.json()["type"] == "/problems/body-too-large"
+    await eventually(lambda: "consumer.one-off.0" in actor_names(served.namespace), but="nobody started the supervisor")
+
+
+async def test_a_job_sent_over_http_is_done_by_a_pool(served: Served, http: httpx.AsyncClient) -> None:
+    answer = (await http.post("/sync/queue", json={"kind": "test.effect", "args": {"key": "over-http"}})).json()
+    await eventually(lambda: served.value("SELECT count(*) FROM effect WHERE key = 'over-http'") == 1)
+
+    async def finished() -> bool:
+        return bool((await http.get(f"/sync/jobs/{answer['jobId']}")).json()["state"] == "done")
+
+    await eventually(finished)
+
+
+async def test_a_trigger_starts_the_actor_and_a_second_one_nudges_it(
+    served: Served, http: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    connected = await http.post(
+        "/sync/integrations", json={"platform": "staged", "account": "a", "config": {"folder": str(tmp_path)}}
+    )
+    assert connected.status_code == 201, connected.text
+
+    async def run_to_end() -> int:
+        answer = await http.post("/sync/trigger/staged/messages")
+        assert answer.status_code == 202, answer.text
+        run_id = int(answer.json()["runs"][0]["runId"])
+
+        async def ended() -> bool:
+            return bool((await http.get(f"/sync/runs/{run_id}")).json()["state"] == "succeeded")
+
+        await eventually(ended, within_s=60)
+        return run_id
+
+    first = await run_to_end()
+    shown = (await http.get(f"/sync/runs/{first}")).json()
+    assert (shown["pages"], shown["added"]) == (StagedPlatform.PAGES, StagedPlatform.PAGES * StagedPlatform.PAGE_SIZE)
+    status = (await http.get("/sync/status")).json()
+    assert [(lease["actor"], lease["live"]) for lease in status["leases"]] == [("sync:acme:staged", True)]
+    pid = ask("sync:acme:staged", served.namespace, "ping").pid
+    assert await run_to_end() != first
+    assert ask("sync:acme:staged", served.namespace, "ping").pid == pid, "the resident actor took the second run"
+
+
+async def test_control_finds_nudges_and_forgets_an_actor(served: Served) -> None:
+    control = RayControl(served.namespace)
+    await control.nudge_sync("nobody", "staged")
+    name = "sync:acme:staged"
+    if name not in actor_names(served.namespace):
+        pytest.skip("runs after the trigger test")
+    await control.nudge_sync("acme", "staged")
+    assert name in control._handles
+    ray.kill(ray.get_actor(name, served.namespace))
+    await control.nudge_sync("acme", "staged")
+    assert name not in control._handles
+
+
+async def test_a_client_that_hangs_up_does_not_tear_its_write(served: Served, http: httpx.AsyncClient) -> None:
+    body = b'{"jobs": [%s]}' % b",".join([b'{"kind": "test.effect", "args": {"key": "hung-up"}, "runAt": "2090-01-01T00:00Z"}'] * 3)
+    head = f"POST /sync/queue HTTP/1.1\r\nHost: x\r\nAuthorization: {bearer()['Authorization']}\r\n"
+    request = f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    with psycopg.connect(served.store) as blocker:
+        blocker.execute("LOCK TABLE job_scheduled IN SHARE MODE")
+        with socket.create_connection(("127.0.0.1", served.settings.http.port)) as connection:
+            connection.sendall(request)
+            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'job_scheduled'::regclass"
+            await eventually(lambda: served.value(waiting) > 0, but="the insert never began")
+        # The connection is closed while the insert waits; answers to others show that Serve has noticed.
+        assert (await http.get("/healthz")).status_code == 200
+    await eventually(lambda: served.value("SELECT count(*) FROM job_scheduled WHERE args->>'key' = 'hung-up'") == 3)
+
+
+async def test_a_killed_replica_comes_back_and_what_was_acknowledged_is_there(
+    served: Served, http: httpx.AsyncClient
+) -> None:
+    acknowledged: list[int] = []
+    killed = asyncio.Event()
+
+    async def keep_sending() -> None:
+        body = {"kind": "test.effect", "args": {"key": "acknowledged"}, "runAt": "2090-01-01T00:00Z"}
+        after_kill = 0
+        while after_kill < 20:
+            try:
+                answer = await http.post("/sync/queue", json=body)
+            except httpx.HTTPError:
+                continue
+            if answer.status_code == 202:
+                acknowledged.append(answer.json()["jobId"])
+                after_kill += killed.is_set()
+
+    async def kill_in_the_middle() -> None:
+        await eventually(lambda: len(acknowledged) >= 20)
+        os.kill(_replica_process(), signal.SIGKILL)
+        killed.set()
+
+    await asyncio.wait_for(asyncio.gather(keep_sending(), kill_in_the_middle()), 90)
+    stored = served.value("SELECT count(*) FROM job_scheduled WHERE job_id = ANY (%s)", acknowledged)
+    assert stored == len(acknowledged)
+
+
+def _replica_process() -> int:
+    import psutil
+
+    found = [process.pid for process in psutil.process_iter(["cmdline"]) if "ServeReplica:" in " ".join(process.info["cmdline"] or [])]
+    (pid,) = [pid for pid in found if _is_ours(pid)]
+    return pid
+
+
+def _is_ours(pid: int) -> bool:
+    """Whether the process belongs to this session's cluster: other ones may run on the machine."""
+    import psutil
+
+    me = psutil.Process()
+    return any(parent.pid == me.pid for parent in psutil.Process(pid).parents())

@@ -20,7 +20,7 @@ class MaintenanceResult:
 async def maintain(database: Database, settings: QueueSettings) -> MaintenanceResult:
     """Make coming day partitions, drop old ones, forget expired keys, silent workers and stale progress."""
     made = dropped = 0
-    for table in ("job_run", "event"):
+    for table in ("job_run",):
         made += await database.fetch_value("SELECT sync_make_partitions(%(table)s)", {"table": table})
         dropped += await database.fetch_value(
             "SELECT sync_drop_partitions(%(table)s, %(days)s)", {"table": table, "days": settings.history_days}

@@ -168,6 +168,9 @@ def check_fields(
     problems: list[str] = []
     known = {item.name: item for item in connector.fields}
     problems += [f"{name!r} is not a field of {connector.title}." for name in {*config, *credentials} - known.keys()]
+    misplaced = {name for name in config if name in known and known[name].secret}
+    problems += [f"{name} is a secret and belongs to the credentials." for name in misplaced]
+    problems += [f"{name} is no secret." for name in credentials if name in known and not known[name].secret]
     clean: dict[str, Any] = {}
     secrets: dict[str, str] = {}
     for item in connector.fields:

@@ -9,7 +9,6 @@ open. Rotation: add a key, make it `current`, reseal what `stale()` names, then 
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import os
 from pathlib import Path
@@ -100,7 +99,7 @@ def key_file(path: Path) -> SecretsSettings:
 def _decode(key_id: str, value: str) -> bytes:
     try:
         key = base64.b64decode(value, validate=True)
-    except binascii.Error:
+    except ValueError:
         key = b""
     if len(key) != _KEY_BYTES or not 1 <= len(key_id.encode()) <= 255:
         raise ConfigurationError(

@@ -14,7 +14,7 @@ import email.utils
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.message import Message
 from email.parser import BytesParser
 from typing import Any, TypeVar
@@ -167,14 +167,15 @@ def message_ids(text: str) -> list[str]:
 
 
 def header_date(text: str) -> datetime | None:
-    """The Date header in UTC; None if it cannot be read or no calendar of ours has it."""
+    """The Date header in UTC; None if it is no date of a calendar."""
     parts = email.utils.parsedate_tz(text)
-    if parts is None:
+    if parts is None or abs(parts[9] or 0) >= 86_400:
         return None
+    year, month, day, hour, minute, second = parts[:6]
     try:
-        stamp = email.utils.mktime_tz(parts)
-        moment = datetime.fromtimestamp(stamp, UTC)
-    except (ValueError, OverflowError, OSError):
+        local = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=UTC)  # 60 is a leap second
+        moment = local - timedelta(seconds=parts[9] or 0)
+    except (ValueError, OverflowError):
         return None
     return moment if 1970 <= moment.year <= 9000 else None
 

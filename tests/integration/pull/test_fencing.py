@@ -38,7 +38,9 @@ async def _outcome(desk: Desk) -> dict[str, Any]:
     return {
         "mails": await desk.rows("SELECT message_id, copy, state FROM mail_message ORDER BY message_id"),
         "places": await desk.rows("SELECT folder, uid FROM mail_location ORDER BY uid"),
-        "events": await desk.rows("SELECT type, payload->>'message_id' AS id FROM event WHERE starts_with(type, 'mail.') ORDER BY 2"),
+        "events": await desk.rows(
+            "SELECT type, payload->>'message_id' AS id FROM event WHERE starts_with(type, 'mail.') ORDER BY 2"
+        ),
         "cursor": await desk.rows("SELECT cursor, cursor_version FROM sync_stream WHERE sync_type = 'messages'"),
         "counts": await desk.rows("SELECT state, pages, records, added, changed, skipped FROM sync_run"),
     }

@@ -261,7 +261,9 @@ async def test_streams_fall_due_on_their_grid_and_never_twice_at_once(desk: Desk
     await desk.connect()
     assert await desk.runs.enqueue_due() == 2
     assert await desk.runs.enqueue_due() == 0
-    next_due = await desk.rows("SELECT next_due_at <= now() + every AS soon, next_due_at > now() AS later FROM sync_stream")
+    next_due = await desk.rows(
+        "SELECT next_due_at <= now() + every AS soon, next_due_at > now() AS later FROM sync_stream"
+    )
     assert next_due == [(True, True)] * 2
     await desk.all_due()
     assert await desk.runs.enqueue_due() == 0  # the runs are still open

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 import ray
 from ray.cluster_utils import Cluster
 
@@ -36,6 +37,7 @@ class Clusters:
             return
         self._begin("single")
         ray.init(
+            address="local",
             num_cpus=8,
             resources={"sync_slot": SYNC_SLOTS},
             include_dashboard=False,
@@ -50,7 +52,11 @@ class Clusters:
         self._begin("pair")
         node = {"num_cpus": 4, "resources": {"sync_slot": 1}, "object_store_memory": OBJECT_STORE_BYTES}
         head = {**node, "include_dashboard": False, "temp_dir": str(self._folder), "_system_config": FAST_HEALTH_CHECKS}
-        self._cluster = Cluster(initialize_head=True, head_node_args=head)
+        with pytest.MonkeyPatch.context() as environment:
+            # Where `Cluster` notes the address for everybody's `ray.init()`.
+            environment.setenv("RAY_TMPDIR", str(self._folder))
+            (self._folder / "ray").mkdir()
+            self._cluster = Cluster(initialize_head=True, head_node_args=head)
         self._cluster.add_node(**node)
         ray.init(address=self._cluster.address, log_to_driver=False, namespace="tests")
         self._cluster.wait_for_nodes()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from sync.cli import lifecycle, maintenance
+from sync.cli import connect, jobs, lifecycle, maintenance, schedules, secrets
 from sync.cli.run import guarded
 
 app = typer.Typer(
@@ -24,6 +24,12 @@ app.command()(lifecycle.status)
 app.command()(maintenance.doctor)
 app.command()(maintenance.migrate)
 app.command()(maintenance.token)
+app.command()(jobs.pause)
+app.command()(jobs.resume)
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(schedules.app, name="schedule")
+app.add_typer(secrets.app, name="secret")
+connect.register(app)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""`syncctl jobs`, `syncctl pause`, `syncctl resume`: look at the queue and steer it. Concerns every org unless --org is given."""
+"""`syncctl jobs`, `pause`, `resume`: look at the queue and steer it; every org unless --org is given."""
 
 from __future__ import annotations
 

@@ -87,6 +87,8 @@ class _Protocol(lib.IMAP4ClientProtocol):  # type: ignore[misc]
     def _untagged_response(self, line: bytes) -> Any:
         if line.upper().startswith(b"* BYE"):
             self.farewell = line
+            if self.pending_sync_command is None or self.pending_sync_command.name != "LOGOUT":
+                self.transport.abort()  # nothing more will come, although some servers keep the line open
         return super()._untagged_response(line)
 
     def _continuation(self, line: bytes) -> None:

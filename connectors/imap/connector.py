@@ -46,12 +46,16 @@ class ImapConnector:
     )
     sync_types = (SyncType("messages", "New mail", stores=MAIL, every=timedelta(seconds=60), options=BACKFILL_OPTIONS),)
 
+    def __init__(self, timeout_s: float = 60.0) -> None:
+        """`timeout_s`: the longest silence of a server."""
+        self._timeout_s = timeout_s
+
     def open(self, account: Account) -> AbstractAsyncContextManager[Session]:
-        return _session(account)
+        return _session(account, self._timeout_s)
 
 
 @asynccontextmanager
-async def _session(account: Account) -> AsyncIterator[Session]:
+async def _session(account: Account, timeout_s: float) -> AsyncIterator[Session]:
     from connectors.imap.client import Endpoint, ImapClient
 
     config = account.config
@@ -62,6 +66,7 @@ async def _session(account: Account) -> AsyncIterator[Session]:
             tls=config.get("security", "tls") == "tls",
             ca_pem=config.get("ca_pem"),
             private=config.get("private_host", False),
+            timeout_s=timeout_s,
         )
     )
     try:

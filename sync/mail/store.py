@@ -60,7 +60,7 @@ SELECT m.id, m.content_key, m.copy,
 FROM mail_message m WHERE m.integration_id = %s AND m.content_key = ANY(%s)"""
 _PLACE = """
 INSERT INTO mail_location (integration_id, folder, uidvalidity, uid, message_id, flags)
-SELECT %s, %s, %s, place.uid, place.message_id, string_to_array(nullif(place.flags, ''), ' ')
+SELECT %s, %s, %s, place.uid, place.message_id, string_to_array(place.flags, ' ')
 FROM unnest(%s::bigint[], %s::bigint[], %s::text[]) AS place (uid, message_id, flags)"""
 _IDS = "SELECT nextval(pg_get_serial_sequence('mail_message', 'id')) AS id FROM generate_series(1, %s)"
 

@@ -13,13 +13,13 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import psutil
 import psycopg
 import pytest
 import ray
 from pydantic import SecretStr
-from ray import serve
 
-from serve_app import RayControl, build
+from actors.names import sync_actor
 from sync.base.sealing import new_key
 from sync.base.settings import (
     AuthSettings,
@@ -58,14 +58,14 @@ class Served:
             row = connection.execute(query, params).fetchone()
             return None if row is None else row[0]
 
-    def replica_pid(self) -> int:
-        """Of the process that answers: the one connected to our database as `api`."""
-        return int(self.value("SELECT pid FROM pg_stat_activity WHERE application_name = 'api' LIMIT 1"))
-
 
 @pytest.fixture(scope="module")
 def served(clusters: Clusters, postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One Serve application for the module: it takes seconds to start."""
+    from ray import serve  # warns about pydantic when it is imported
+
+    from serve_app import build
+
     clusters.single()
     url, port, namespace = postgres.create(), free_port(), f"t-{uuid4().hex[:8]}"
     with psycopg.connect(url, autocommit=True) as connection:
@@ -148,21 +148,39 @@ async def test_a_trigger_starts_the_actor_and_a_second_one_nudges_it(
     assert ask("sync:acme:staged", served.namespace, "ping").pid == pid, "the resident actor took the second run"
 
 
-async def test_control_finds_nudges_and_forgets_an_actor(served: Served) -> None:
-    control = RayControl(served.namespace)
-    await control.nudge_sync("nobody", "staged")
-    name = "sync:acme:staged"
-    if name not in actor_names(served.namespace):
-        pytest.skip("runs after the trigger test")
+async def test_control_finds_nudges_and_forgets_an_actor(namespace: str) -> None:
+    from serve_app import RayControl
+
+    class Resident:
+        def __init__(self) -> None:
+            self.nudges = 0
+
+        def nudge(self) -> None:
+            self.nudges += 1
+
+        def count(self) -> int:
+            return self.nudges
+
+    name = sync_actor("acme", "staged")
+    control = RayControl(namespace)
+    await control.nudge_sync("acme", "staged")  # nobody there: no error
+    remote = ray.remote(num_cpus=0)(Resident).options(name=name, namespace=namespace, lifetime="detached")
+    actor = remote.remote()
     await control.nudge_sync("acme", "staged")
-    assert name in control._handles
-    ray.kill(ray.get_actor(name, served.namespace))
     await control.nudge_sync("acme", "staged")
-    assert name not in control._handles
+    assert ask(name, namespace, "count") == 2
+    ray.kill(actor)
+    await eventually(lambda: name not in actor_names(namespace))
+    await control.nudge_sync("acme", "staged")  # finds out by the call
+    remote.remote()
+    await control.nudge_sync("acme", "staged")
+    assert ask(name, namespace, "count") == 1, "the dead handle was forgotten"
 
 
 async def test_a_client_that_hangs_up_does_not_tear_its_write(served: Served, http: httpx.AsyncClient) -> None:
-    body = b'{"jobs": [%s]}' % b",".join([b'{"kind": "test.effect", "args": {"key": "hung-up"}, "runAt": "2090-01-01T00:00Z"}'] * 3)
+    body = b'{"jobs": [%s]}' % b",".join(
+        [b'{"kind": "test.effect", "args": {"key": "hung-up"}, "runAt": "2090-01-01T00:00Z"}'] * 3
+    )
     head = f"POST /sync/queue HTTP/1.1\r\nHost: x\r\nAuthorization: {bearer()['Authorization']}\r\n"
     request = f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
     with psycopg.connect(served.store) as blocker:
@@ -196,7 +214,7 @@ async def test_a_killed_replica_comes_back_and_what_was_acknowledged_is_there(
 
     async def kill_in_the_middle() -> None:
         await eventually(lambda: len(acknowledged) >= 20)
-        os.kill(_replica_process(), signal.SIGKILL)
+        os.kill(_replica_process(served.namespace), signal.SIGKILL)
         killed.set()
 
     await asyncio.wait_for(asyncio.gather(keep_sending(), kill_in_the_middle()), 90)
@@ -204,17 +222,7 @@ async def test_a_killed_replica_comes_back_and_what_was_acknowledged_is_there(
     assert stored == len(acknowledged)
 
 
-def _replica_process() -> int:
-    import psutil
-
-    found = [process.pid for process in psutil.process_iter(["cmdline"]) if "ServeReplica:" in " ".join(process.info["cmdline"] or [])]
-    (pid,) = [pid for pid in found if _is_ours(pid)]
+def _replica_process(application: str) -> int:
+    titles = {process.pid: " ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])}
+    (pid,) = [pid for pid, title in titles.items() if f"ServeReplica:{application}:" in title]
     return pid
-
-
-def _is_ours(pid: int) -> bool:
-    """Whether the process belongs to this session's cluster: other ones may run on the machine."""
-    import psutil
-
-    me = psutil.Process()
-    return any(parent.pid == me.pid for parent in psutil.Process(pid).parents())

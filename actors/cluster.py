@@ -1,37 +1,32 @@
-"""A Ray cluster of one machine, with Serve in front: started, looked after and stopped by the process that calls."""
+"""The head node of a Ray cluster of one machine: started, watched and stopped by the process that calls.
+
+That process never connects to the cluster: Ray ends a connected process when the cluster's head dies, and this one has
+to live on to start another. What needs a connection is done by `actors.driver`, in processes of their own.
+"""
 
 from __future__ import annotations
 
-import logging
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import ray
 from ray._private.node import Node
 from ray._private.parameter import RayParams
 
 from actors import leftovers
 from actors.environment import LOOPBACK
-from actors.names import NAMESPACE
 from sync.base.errors import ConfigurationError
 from sync.base.settings import Settings
 
-if TYPE_CHECKING:
-    from ray.serve import Application
-
-APPLICATION = "sync"
 _SESSIONS_KEPT = 3
 _MEGABYTE = 1024 * 1024
 
 
 class LocalCluster:
-    """The head node and our connection to it. `actors.environment.prepare` has to come first."""
+    """`actors.environment.prepare` has to come first."""
 
     def __init__(self, run_directory: Path, node: Node) -> None:
         self._run_directory = run_directory
         self._node = node
-        self._serving = False
 
     @property
     def address(self) -> str:
@@ -49,36 +44,14 @@ class LocalCluster:
         """Whether everything a cluster cannot do without still runs."""
         return not self._node.dead_processes()
 
-    def serve(self, application: Application, settings: Settings) -> None:
-        """Serve the application on the port of the settings; returns when its replicas are ready."""
-        from ray import serve
-        from ray.serve.config import HTTPOptions
-
-        logging.getLogger("ray.serve").setLevel(logging.WARNING)
-        self._serving = True
-        serve.start(
-            proxy_location="HeadOnly", http_options=HTTPOptions(host=settings.http.host, port=settings.http.port)
-        )
-        serve.run(application, name=APPLICATION, route_prefix="/")
-
-    def stop_serving(self) -> None:
-        """Take no new requests and let those under way finish."""
-        from ray import serve
-
-        if self._serving and self.alive():
-            self._serving = False
-            serve.delete(APPLICATION)
-
     def stop(self) -> None:
         """End everything, also what does not listen."""
-        # Not serve.shutdown(): it waits for a controller that is about to go anyway, and complains when that is gone.
-        ray.shutdown()
         self._node.kill_all_processes(check_alive=False, allow_graceful=True, wait=False)
         leftovers.end(self._run_directory)
 
 
 def start_local(settings: Settings, run_directory: Path) -> LocalCluster:
-    """Start a head node on loopback and connect to it. Errors: ConfigurationError, with nothing left running."""
+    """Start a head node on loopback. Errors: ConfigurationError, with nothing left running."""
     sessions = settings.ray.temp_dir or run_directory / "ray"
     _forget_old(sessions)
     parameters = RayParams(
@@ -94,24 +67,14 @@ def start_local(settings: Settings, run_directory: Path) -> LocalCluster:
         include_log_monitor=False,  # sends every worker's output to drivers: 0.006 cores and 45 MB for nobody
     )
     try:
+        # Its processes die with ours, by a signal of the kernel, however ours ends.
         node = Node(parameters, head=True, shutdown_at_exit=False, spawn_reaper=True)
     except BaseException as error:
         leftovers.end(run_directory)
         if not isinstance(error, Exception):
             raise
         raise ConfigurationError(f"Ray did not start: {error} (logs below {sessions})") from error
-    cluster = LocalCluster(run_directory, node)
-    try:
-        ray.init(address=cluster.address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.WARNING)
-    except BaseException:
-        cluster.stop()
-        raise
-    return cluster
-
-
-def actors_alive() -> list[dict[str, Any]]:
-    """The named actors of Sync, for the status of `syncctl`."""
-    return [row for row in ray.util.list_named_actors(True) if row["namespace"] == NAMESPACE]
+    return LocalCluster(run_directory, node)
 
 
 def _forget_old(sessions: Path) -> None:

@@ -24,14 +24,16 @@ def end(run_directory: Path) -> int:
 
     Only for a run directory whose lock is ours: otherwise somebody is using these processes.
     """
-    found = processes(run_directory)
-    for process in found:
-        _quietly(process.terminate)
-    _, alive = psutil.wait_procs(found, _GRACE_S)
-    for process in alive:
-        _quietly(process.kill)
-    psutil.wait_procs(alive, _GRACE_S)
-    return len(found)
+    ended: set[psutil.Process] = set()
+    while found := processes(run_directory):  # again: one that ends may just have started another
+        for process in found:
+            _quietly(process.terminate)
+        _, alive = psutil.wait_procs(found, _GRACE_S)
+        for process in alive:
+            _quietly(process.kill)
+        psutil.wait_procs(alive, _GRACE_S)
+        ended.update(found)
+    return len(ended)
 
 
 def _belongs(process: psutil.Process, run_directory: Path) -> bool:

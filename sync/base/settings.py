@@ -49,6 +49,11 @@ class HttpSettings(_Frozen):
     replicas: int = Field(default=1, ge=1)
     max_body_bytes: int = 1_000_000
 
+    @property
+    def address(self) -> str:
+        """Where a program on this machine finds the API."""
+        return f"http://{'127.0.0.1' if self.host in {'0.0.0.0', '::'} else self.host}:{self.port}"
+
 
 class AuthSettings(_Frozen):
     """How tokens are checked: HS256 with `secret`, or RS256 with `jwks_url` or `jwks_file`."""

@@ -14,15 +14,10 @@ if TYPE_CHECKING:
     from actors.cluster import LocalCluster
 
 
-def http_address(settings: Settings) -> str:
-    host = settings.http.host
-    return f"http://{'127.0.0.1' if host in {'0.0.0.0', '::'} else host}:{settings.http.port}"
-
-
 def addresses(settings: Settings, cluster: LocalCluster) -> dict[str, str]:
     """Everything that can be opened or connected to."""
     assert settings.store.url is not None
-    api = http_address(settings)
+    api = settings.http.address
     found = {"api": api, "docs": f"{api}/docs", "dashboard": cluster.dashboard}
     found["postgresql"] = str(redact(settings.store.url.get_secret_value()))
     if settings.redis.url is not None:

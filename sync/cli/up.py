@@ -21,15 +21,17 @@ from typing import TYPE_CHECKING
 from sync.base.errors import ConfigurationError, SyncError
 from sync.base.settings import Settings, load_settings
 from sync.cli.checks import before_start
+from sync.cli.driver import Driver
 from sync.cli.home import Home, UpState, local_settings, with_store
-from sync.cli.summary import addresses, http_address, print_summary
+from sync.cli.summary import addresses, print_summary
 from sync.store.embedded import EmbeddedPostgres
 
 if TYPE_CHECKING:
     from actors.cluster import LocalCluster
 
 _WATCH_S = 1.0
-_HEALTHY_TIMEOUT_S = 30.0
+_LOSS_WINDOW_S = 600.0
+_MAX_LOSSES = 3
 _EXIT_INTERRUPTED = 130
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -56,7 +58,7 @@ def migrate(url: str) -> None:
 
 
 class _Interrupted(BaseException):
-    """A signal during the start."""
+    """A signal at a time when it is to end what goes on."""
 
 
 class Launcher:
@@ -67,7 +69,9 @@ class Launcher:
         self._state.store = "embedded" if settings.store.url is None else "external"
         self._postgres = EmbeddedPostgres(home.path)
         self._cluster: LocalCluster | None = None
-        self._signals = 0
+        self._losses: list[float] = []
+        self._was_ready = False
+        self._breakable = False
         self._wake = threading.Event()
 
     def run(self) -> None:
@@ -76,10 +80,12 @@ class Launcher:
             stack.enter_context(self._handled_signals())
             stack.callback(self._stop)
             try:
-                self._start()
+                with self._interruptible():
+                    self._start()
             except _Interrupted:
                 print("Interrupted.")
                 sys.exit(_EXIT_INTERRUPTED)
+            self._was_ready = True
             self._say(state="ready", step="")
             print_summary(self._state, self._home, time.monotonic() - started)
             self._watch()
@@ -97,37 +103,51 @@ class Launcher:
         self._start_cluster()
 
     def _start_cluster(self) -> None:
-        from actors.supervisor import ensure_supervisor
+        from actors.cluster import start_local
 
-        with self._step("Ray"):
-            from actors.cluster import start_local
-
-            self._cluster = start_local(self._settings, self._home.run_directory)
-            self._reclaim_signals()
-        with self._step("Supervisor"):
-            ensure_supervisor(self._settings)
-        with self._step("HTTP API"):
-            from serve_app import build
-
-            self._cluster.serve(build(self._settings), self._settings)
-            self._wait_healthy()
+        with self._driver() as driver:  # it imports while Ray starts
+            with self._step("Ray"):
+                self._cluster = start_local(self._settings, self._home.run_directory)
+            steps = driver.carry_out("start", self._cluster.address, self._settings)
+            for name in ("Supervisor", "HTTP API"):
+                with self._step(name):
+                    next(steps, None)
         self._state.addresses = addresses(self._settings, self._cluster)
 
     def _watch(self) -> None:
         while not self._wake.wait(_WATCH_S):
             if self._state.store == "embedded" and not self._postgres.running():
-                self._say("PostgreSQL ended by itself; starting it again.")
+                print("PostgreSQL ended by itself; starting it again.", flush=True)
+                self._postgres.stop()
                 self._postgres.start()
             if self._cluster is not None and not self._cluster.alive():
-                raise SyncError(f"Ray ended by itself; its logs are in {self._cluster.logs}. Start again: syncctl up.")
+                self._restart_cluster(self._cluster)
+
+    def _restart_cluster(self, lost: LocalCluster) -> None:
+        """Errors: SyncError when it was lost too often: then a person has to look."""
+        now = time.monotonic()
+        self._losses = [at for at in self._losses if now - at < _LOSS_WINDOW_S] + [now]
+        if len(self._losses) > _MAX_LOSSES:
+            raise SyncError(
+                f"Ray ended {_MAX_LOSSES + 1} times within {_LOSS_WINDOW_S / 60:.0f} minutes: see {lost.logs}"
+            )
+        print("Ray ended by itself; starting it again. Nothing is lost: work and times are in PostgreSQL.", flush=True)
+        self._say(state="starting")
+        self._cluster = None
+        lost.stop()
+        try:
+            with self._interruptible():
+                self._start_cluster()
+        except _Interrupted:
+            return
+        self._say(state="ready", step="")
+        print("Ready again.", flush=True)
 
     def _stop(self) -> None:
         self._say(state="stopping")
         if self._cluster is not None:
-            with self._step("HTTP API"):
-                self._cluster.stop_serving()
-            with self._step("Finishing what runs"):
-                self._drain()
+            if self._was_ready and self._cluster.alive():
+                self._drain(self._cluster)
             with self._step("Ray"):
                 self._cluster.stop()
         if self._postgres.running():
@@ -135,16 +155,25 @@ class Launcher:
                 self._postgres.stop()
         print("Stopped.")
 
-    def _drain(self) -> None:
-        """Let the actors finish. In a thread, so that a second signal can cut it short."""
-        from actors.supervisor import drain_supervisor
+    def _drain(self, cluster: LocalCluster) -> None:
+        """Let what runs finish. Cut short by another signal, and no reason to stop stopping."""
+        try:
+            with self._interruptible(), self._driver() as driver:
+                steps = driver.carry_out("stop", cluster.address, self._settings)
+                for name in ("HTTP API", "Finishing what runs"):
+                    with self._step(name):
+                        next(steps, None)
+        except (_Interrupted, SyncError) as error:
+            why = str(error) or "interrupted"
+            print(f"  Not everything finished ({why}); it is taken up again at the next start.", flush=True)
 
-        timeout_s = self._settings.queue.drain_timeout_s
-        asked = self._signals
-        thread = threading.Thread(target=drain_supervisor, args=(timeout_s,), daemon=True)
-        thread.start()
-        while thread.is_alive() and self._signals == asked:
-            thread.join(0.1)
+    @contextmanager
+    def _driver(self) -> Iterator[Driver]:
+        driver = Driver(self._home.logs / "driver.log")
+        try:
+            yield driver
+        finally:
+            driver.end()
 
     def _clear_leftovers(self) -> None:
         """What a killed predecessor left: its PostgreSQL, and what Ray did not take down with it."""
@@ -155,23 +184,6 @@ class Launcher:
         if ended or orphan:
             print(f"  Cleared what the last run left behind ({ended} processes{', a PostgreSQL' if orphan else ''}).")
         environment.prepare(self._home.run_directory, self._home.ray_token_file)
-
-    def _wait_healthy(self) -> None:
-        import httpx
-
-        address = f"{http_address(self._settings)}/healthz"
-        deadline = time.monotonic() + _HEALTHY_TIMEOUT_S
-        said = "no answer"
-        while time.monotonic() < deadline:
-            try:
-                answer = httpx.get(address, timeout=2)
-                if answer.status_code == 200:
-                    return
-                said = f"{answer.status_code}: {answer.text[:200]}"
-            except httpx.HTTPError as error:
-                said = str(error)
-            time.sleep(0.05)
-        raise ConfigurationError(f"{address} was not healthy after {_HEALTHY_TIMEOUT_S:.0f} s ({said}).")
 
     @property
     def _url(self) -> str:
@@ -193,9 +205,7 @@ class Launcher:
             self._state.seconds[name] = round(took, 2)
         print(f"{took:5.1f} s", flush=True)
 
-    def _say(self, line: str | None = None, *, state: str | None = None, step: str | None = None) -> None:
-        if line is not None:
-            print(line, flush=True)
+    def _say(self, *, state: str | None = None, step: str | None = None) -> None:
         if state is not None:
             self._state.state = state
         if step is not None:
@@ -213,13 +223,17 @@ class Launcher:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _reclaim_signals(self) -> None:
-        # Ray installs a handler of its own for SIGTERM when it connects.
-        for number in _SIGNALS:
-            signal.signal(number, self._on_signal)
-
     def _on_signal(self, _number: int, _frame: object) -> None:
-        self._signals += 1
         self._wake.set()
-        if self._state.state == "starting":
+        if self._breakable:
+            self._breakable = False
             raise _Interrupted
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """A signal ends this block: starting, and waiting for others to finish. Elsewhere it waits for its turn."""
+        self._breakable = True
+        try:
+            yield
+        finally:
+            self._breakable = False

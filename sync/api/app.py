@@ -35,6 +35,7 @@ _TAGS = [
     {"name": "schedules", "description": "What is enqueued when."},
     {"name": "integrations", "description": "Connected accounts."},
     {"name": "alerts", "description": "What a person has to look at."},
+    {"name": "audit", "description": "Who did what."},
     {"name": "health", "description": "For load balancers and probes."},
 ]
 

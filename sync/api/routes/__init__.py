@@ -2,6 +2,7 @@
 
 from sync.api.routes import (
     alerts,
+    audit_log,
     control,
     health,
     integrations,
@@ -25,5 +26,6 @@ ROUTERS = (
     schedules.router,
     integrations.router,
     alerts.router,
+    audit_log.router,
     health.router,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,7 @@ from sync.api.bulk import LIMITS, Action, Chosen, able, apply, preview
 from sync.api.problems import not_found, problem
 from sync.api.schemas import Answer, Body, Key, example
 from sync.api.services import Services, Use
+from sync.base.logs import redact
 from sync.jobs.views import JobView as StoredJob
 
 router = APIRouter(prefix="/sync/jobs", tags=["jobs"])
@@ -58,7 +60,8 @@ class JobView(Answer):
 
     @classmethod
     def of(cls, job: StoredJob) -> JobView:
-        return cls.model_validate(job)
+        fields = {name: getattr(job, name) for name in cls.model_fields}
+        return cls.model_validate({**fields, "error": shown_error(job.error)})
 
 
 class AttemptView(Answer):
@@ -67,7 +70,7 @@ class AttemptView(Answer):
     finished_at: datetime
     duration_ms: int
     worker_id: int | None
-    error: Any
+    error: Any = Field(description="`class` and `message`; the stack only for whoever runs the install.")
 
 
 class JobDetail(JobView):
@@ -149,11 +152,16 @@ async def show_job(job_id: JobId, principal: Reader, services: Use) -> JobDetail
     detail = await services.operations.show_job(principal.org_id, job_id)
     if detail is None:
         raise not_found("job", job_id)
-    fields = {name: getattr(detail.job, name) for name in JobView.model_fields}
+    attempts = [
+        AttemptView.model_validate(
+            {**asdict(attempt), "error": shown_error(attempt.error, with_stack=principal.runs_install)}
+        )
+        for attempt in detail.attempts
+    ]
     return JobDetail.model_validate(
         {
-            **fields,
-            "attempts": detail.attempts,
+            **JobView.of(detail.job).model_dump(),
+            "attempts": attempts,
             "correlation_id": detail.correlation_id,
             "unique_key": detail.unique_key,
             "crashes": detail.crashes,
@@ -195,6 +203,13 @@ async def cancel_jobs(body: Selection, principal: Operator, services: Use) -> Bu
 async def discard_jobs(body: Selection, principal: Operator, services: Use) -> BulkAction:
     """An empty filter needs `all: true`; `dryRun` tells how many without doing it."""
     return await _many("discard", body, principal, services)
+
+
+def shown_error(error: Any, *, with_stack: bool = False) -> Any:
+    """An attempt's error without what only helps those who may read the code, and without secrets."""
+    if isinstance(error, dict) and not with_stack:
+        error = {name: value for name, value in error.items() if name != "trace"}
+    return redact(error)
 
 
 async def _one(action: Action, job_id: int, principal: Principal, services: Services) -> JobAction:

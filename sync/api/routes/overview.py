@@ -33,6 +33,8 @@ _LINKS = {
     "schedules": "/sync/schedules",
     "integrations": "/sync/integrations",
     "alerts": "/sync/alerts",
+    "secrets": "/sync/secrets",
+    "audit": "/sync/audit",
     "purge": "/sync/purge",
     "pause": "/sync/pause/{name}",
     "resume": "/sync/resume/{name}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from tests.integration.api.conftest import Api
@@ -62,6 +63,18 @@ async def test_a_job_with_its_attempts_and_masked_arguments(api: Api) -> None:
     assert [(row["attempt"], row["outcome"]) for row in job["attempts"]] == [(20, "dead")]
     await api.get("/sync/jobs/999999", status=404)
     await api.get("/sync/jobs/none", status=422)
+
+
+async def test_stacks_are_for_whoever_runs_the_install(api: Api) -> None:
+    job_id = await kill_job(api, await greet(api))
+    error = {"class": "KeyError", "message": "postgresql://u:hunter2@db/x", "trace": "File x.py"}
+    await api.runtime.database.execute("UPDATE job_run SET error = %s", (json.dumps(error),))
+    await api.runtime.database.execute("UPDATE job_dead SET meta = %s", (json.dumps({"errors": [error]}),))
+    for role, shown in (("viewer", False), ("admin", True)):
+        job = await api.get(f"/sync/jobs/{job_id}", role=role)
+        assert ("trace" in job["attempts"][0]["error"]) is shown
+        assert "trace" not in job["error"] and "hunter2" not in str(job)
+    assert "trace" not in str((await api.get("/sync/jobs"))["items"])
 
 
 async def test_retry_cancel_and_discard_one(api: Api) -> None:
@@ -156,3 +169,8 @@ async def test_pause_and_resume_by_any_of_its_names(api: Api) -> None:
         ("queue.paused", "consumer.one-off"),
         ("queue.resumed", "consumer.one-off"),
     ]
+    listed = await api.get("/sync/audit?action=queue.paused&limit=2")
+    assert [entry["target"] for entry in listed["items"]] == ["one-off/test.single", "one-off"]
+    assert listed["nextCursor"] and listed["items"][0]["actor"] == "ada"
+    assert (await api.get("/sync/audit", org="globex"))["items"] == []
+    await api.get("/sync/audit", role="service", status=403)

@@ -214,7 +214,8 @@ def _rights_problem(connection: psycopg.Connection[tuple[object, ...]], place: s
         return f"{place} is version {version}: Sync needs {OLDEST_POSTGRES} or newer."
     row = connection.execute(
         "SELECT current_user, current_database(), current_schema(),"
-        "       coalesce(has_schema_privilege(current_schema(), 'CREATE, USAGE'), false), pg_is_in_recovery()"
+        "       coalesce(has_schema_privilege(current_schema(), 'CREATE')"
+        "            AND has_schema_privilege(current_schema(), 'USAGE'), false), pg_is_in_recovery()"
     ).fetchone()
     assert row is not None
     role, database, schema, may_create, standby = row

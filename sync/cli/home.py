@@ -5,7 +5,7 @@ secrets/             made at the first start, readable by their owner alone; kee
   jwt_secret           signs and checks tokens, unless SYNC_AUTH__* names another way
   sealing_key          seals stored credentials, unless SYNC_SECRETS__KEYS does
   ray_token            opens the Ray dashboard and everything else of the cluster
-logs/                postgres.log, up.log (of a detached start), ray/ -> logs of the running cluster
+logs/                postgres.log, driver.log, up.log (of a detached start), ray -> logs of the last cluster
 up.lock up.json      held and written by the running `syncctl up`
 """
 
@@ -105,6 +105,11 @@ class Home:
             except BlockingIOError:
                 return int(lock.read().strip() or 0) or None
         return None
+
+    def link_ray_logs(self, logs: Path) -> None:
+        link = self.logs / "ray"
+        link.unlink(missing_ok=True)
+        link.symlink_to(logs)
 
     def write_state(self, state: UpState) -> None:
         draft = self._state_file.with_suffix(".new")

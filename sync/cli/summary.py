@@ -22,7 +22,6 @@ def addresses(settings: Settings, cluster: LocalCluster) -> dict[str, str]:
     found["postgresql"] = str(redact(settings.store.url.get_secret_value()))
     if settings.redis.url is not None:
         found["redis"] = str(redact(settings.redis.url.get_secret_value()))
-    found["ray_logs"] = str(cluster.logs)
     return found
 
 
@@ -37,7 +36,7 @@ def print_summary(state: UpState, home: Home, seconds: float) -> None:
         ("Ray dashboard", f"{found['dashboard']}  (asks for the token in {_short(home.ray_token_file)})"),
         ("PostgreSQL", f"{state.store}: {found['postgresql']}"),
         ("Redis", found.get("redis", "none: wake-ups go through PostgreSQL")),
-        ("Logs", f"{_short(home.logs)}, {found['ray_logs']}"),
+        ("Logs", _short(home.logs)),
         ("Get a token", token),
         ("Try", f'curl -H "Authorization: Bearer $({token})" {found["api"]}/sync/status'),
         ("Stop", "Ctrl-C" if sys.stdout.isatty() else f"{command} down"),

@@ -54,7 +54,8 @@ def migrate(url: str) -> None:
     try:
         upgrade(url)
     except sqlalchemy.exc.DBAPIError as error:
-        raise ConfigurationError(f"The database could not be migrated: {error.orig}") from error
+        said = str(error.orig).strip().splitlines()[0]
+        raise ConfigurationError(f"The database could not be migrated: {said}") from error
 
 
 class _Interrupted(BaseException):
@@ -112,6 +113,7 @@ class Launcher:
             for name in ("Supervisor", "HTTP API"):
                 with self._step(name):
                     next(steps, None)
+        self._home.link_ray_logs(self._cluster.logs)
         self._state.addresses = addresses(self._settings, self._cluster)
 
     def _watch(self) -> None:

@@ -182,6 +182,21 @@ async def test_a_new_holder_takes_over_running_runs_by_itself(desk: Desk, pg_url
     assert await desk.rows("SELECT state, pages, attempt FROM sync_run") == [("succeeded", PAGES, 2)]
 
 
+async def test_a_cursor_that_somebody_moved_is_not_overwritten(desk: Desk, pg_url: str) -> None:
+    await _start(desk)
+
+    def move(_run: ClaimedRun, number: int) -> None:
+        if number == 2:
+            with psycopg.connect(pg_url, autocommit=True) as connection:
+                connection.execute("UPDATE sync_stream SET cursor_version = cursor_version + 1")
+
+    assert await desk.worker(page_committed=move).run_until_idle() is ExitReason.IDLE
+    assert await desk.rows("SELECT state, pages FROM sync_run") == [("running", 2)]
+    assert await desk.runs.recover_lost() == 1
+    await desk.worker().run_until_idle()
+    assert await desk.rows("SELECT state, pages FROM sync_run") == [("succeeded", PAGES)]
+
+
 async def test_a_run_whose_workers_keep_dying_fails_in_the_end(desk: Desk) -> None:
     await _start(desk)
     limit = desk.settings.sync.max_attempts
@@ -253,13 +268,14 @@ async def test_renewal_keeps_a_lease_for_longer_than_its_time(db: Database) -> N
 
 async def test_a_holder_learns_from_the_renewal_that_it_was_overtaken(db: Database) -> None:
     loop, lost = asyncio.get_running_loop(), asyncio.Event()
-    lease = _lease(db, "old", ttl_s=0.9, on_lost=lambda: loop.call_soon_threadsafe(lost.set))
+    lease = _lease(db, "old", ttl_s=3.0, on_lost=lambda: loop.call_soon_threadsafe(lost.set))
     await lease.take()
     await db.execute("UPDATE sync_lease SET epoch = epoch + 1, holder = 'thief'")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(2):  # before it would give up by its own clock
         await lost.wait()
     assert lease.lost
     await lease.release()
+    assert await db.fetch_value("SELECT holder FROM sync_lease") == "thief"
 
 
 async def test_a_holder_cut_off_from_the_database_gives_up_in_time(db: Database) -> None:

@@ -204,21 +204,54 @@ async def test_two_runs_refused_at_once_raise_one_alert(desk: Desk) -> None:
 
 
 async def test_a_refusal_of_old_credentials_does_not_expire_the_new_ones(desk: Desk) -> None:
-    desk.platform.mails, desk.platform.door = 3, asyncio.Event()
+    desk.platform.mails, desk.platform.door = 20, asyncio.Event()
     integration = await desk.connect()
-    await desk.runs.trigger(ORG, "email", "messages")
+    run = (await desk.runs.trigger(ORG, "email", "messages"))[0]
+    used: list[str] = []
+    desk.platform.on_open = lambda account: used.append(account.credentials["password"])
+
+    def refuse_old(page: int) -> None:
+        if page == 2 and used[-1] != "new":
+            raise IntegrationRevoked("Invalid credentials")
+
+    desk.platform.before_page = refuse_old
     working = asyncio.create_task(desk.worker().run_until_idle())
     await desk.platform.waiting.wait()
     await desk.integrations.reconnect(ORG, integration.id, {"password": "new"}, by="test")
-
-    def refuse_old(account: Account) -> None:
-        if account.credentials["password"] != "new":
-            raise IntegrationRevoked("Invalid credentials")
-
-    desk.platform.on_open = refuse_old
     desk.platform.door.set()
     await working
+    assert used == ["secret", "new"]
+    assert (await desk.runs.show(ORG, run.run_id)).state == "succeeded"
     assert (await desk.integrations.show(ORG, integration.id)).state == "active"
+    assert await desk.events("integration.expired") == 0
+
+
+async def test_attempts_that_advance_do_not_count_towards_the_limit(desk: Desk) -> None:
+    limit = desk.settings.sync.max_attempts
+    desk.platform.mails, desk.platform.size = 2 * limit, 1
+    await desk.connect()
+    run = (await desk.runs.trigger(ORG, "email", "messages"))[0]
+
+    def fail_on_second(page: int) -> None:
+        if page == 2:
+            raise Transient("The line is noisy.")
+
+    desk.platform.before_page = fail_on_second
+    while (await desk.runs.show(ORG, run.run_id)).state == "queued":
+        await desk.run_now()
+        await desk.worker().run_until_idle()
+    done = await desk.runs.show(ORG, run.run_id)
+    assert (done.state, done.attempt, done.records) == ("succeeded", 2 * limit, 2 * limit)
+
+
+async def test_runs_of_an_account_that_is_not_active_wait(desk: Desk) -> None:
+    desk.platform.mails = 3
+    await desk.connect()
+    await desk.runs.trigger(ORG, "email", "messages")
+    await desk.database.execute("UPDATE integration SET state = 'expired'")
+    assert await desk.runs.ready_pairs() == []
+    await desk.worker().run_until_idle()
+    assert [run.state for run in await desk.runs.list(ORG)] == ["queued"]
 
 
 async def test_cancel_of_a_waiting_and_of_a_running_run(desk: Desk) -> None:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from sync.mail import parse
 from sync.mail.identity import content_key
 from sync.mail.parse import MAX_DEPTH, MAX_PARTS, Address, parse_mail
 from sync.mail.text import clean, decode
@@ -190,3 +191,14 @@ def test_content_keys_tell_mails_apart_that_share_an_id() -> None:
     keys = {content_key(record(1, raw=other)) for other in (raw, *changed)}
     assert len(keys) == 5
     assert content_key(record(1, raw=b"")) != content_key(record(1, raw=b"x"))
+
+
+def test_a_step_that_raises_costs_only_what_it_would_have_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_text: str) -> None:
+        raise IndexError("as Python's own header parser does")
+
+    monkeypatch.setattr(parse, "header_date", broken)
+    mail = parse_mail(ordinary(1))
+    assert mail.sent_at is None
+    assert (mail.subject, mail.message_id) == ("Question 1", "question-1@example.com")
+    assert "Date: IndexError" in mail.defects

@@ -120,8 +120,8 @@ class TokenVerifier:
             check_org_id(org_id)
         except (Permanent, TypeError) as error:
             raise invalid_token("The claim `org` is not an org id.") from error
-        if not subject or len(subject) > _MAX_SUBJECT_CHARS:
-            raise invalid_token("The claim `sub` must have 1 to 200 characters.")
+        if not 1 <= len(subject) <= _MAX_SUBJECT_CHARS or not subject.isprintable():
+            raise invalid_token("The claim `sub` must have 1 to 200 printable characters.")
         if role not in list(Role):
             raise invalid_token(f"The claim `role` must be one of {', '.join(Role)}.")
         if not isinstance(platform, bool):

@@ -58,6 +58,10 @@ class RequestScope:
                     headers.setdefault(name, value)
             await send(message)
 
+        if _has_nul(scope):
+            refusal = problems.problem("bad-request", "The address holds a NUL character. Leave it out.")
+            await problems.render(refusal, scope)(scope, receive, send_with_headers)
+            return
         started = time.perf_counter()
         with structlog.contextvars.bound_contextvars(correlation_id=request_id):
             try:
@@ -68,6 +72,10 @@ class RequestScope:
                     await problems.internal(scope)(scope, receive, send_with_headers)
             finally:
                 _log_request(scope, status, time.perf_counter() - started)
+
+
+def _has_nul(scope: Scope) -> bool:
+    return "\x00" in scope["path"] or b"%00" in scope.get("query_string", b"")
 
 
 def _log_request(scope: Scope, status: int, seconds: float) -> None:

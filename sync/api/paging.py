@@ -15,6 +15,7 @@ from fastapi import Depends, Query
 from pydantic import BaseModel
 
 from sync.api.problems import problem
+from sync.api.schemas import MAX_ID
 
 T = TypeVar("T")
 
@@ -71,7 +72,9 @@ class PageParameters:
     @property
     def after_id(self) -> int | None:
         """The position of lists whose cursor is the last row's id. Errors: ApiError 422."""
-        if self.position is not None and (not isinstance(self.position, int) or isinstance(self.position, bool)):
+        if self.position is None:
+            return None
+        if type(self.position) is not int or not 0 <= self.position <= MAX_ID:
             raise bad_cursor()
         return self.position
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query
 from sync.api import audit, paging
 from sync.api.auth import Operator, Reader
 from sync.api.problems import not_found
-from sync.api.schemas import Answer, example
+from sync.api.schemas import MAX_ID, Answer, example
 from sync.api.services import Use
 from sync.store.engine import Transaction
 
@@ -75,7 +75,7 @@ async def list_alerts(
 
 
 @router.post("/{alert_id}/resolve", summary="Mark an alert as dealt with")
-async def resolve_alert(alert_id: Annotated[int, Path(ge=1)], principal: Operator, services: Use) -> Alert:
+async def resolve_alert(alert_id: Annotated[int, Path(ge=1, le=MAX_ID)], principal: Operator, services: Use) -> Alert:
     """Closes it by hand. If its cause is still there, a new one opens."""
 
     async def resolve(tx: Transaction) -> Alert:

@@ -10,14 +10,14 @@ from pydantic import Field
 
 from sync.api import paging
 from sync.api.auth import Admin, Operator, Reader
-from sync.api.schemas import Answer, Body, example
+from sync.api.schemas import MAX_ID, Answer, Body, example
 from sync.api.services import Use
 from sync.base.logs import redact
 from sync.pull.model import Integration, Stream
 
 router = APIRouter(prefix="/sync/integrations", tags=["integrations"])
 
-IntegrationId = Annotated[int, Path(ge=1, le=2**63 - 1)]
+IntegrationId = Annotated[int, Path(ge=1, le=MAX_ID)]
 
 _CONFLICT = {"x-problems": ["conflict"]}
 

@@ -13,14 +13,14 @@ from sync.api import paging
 from sync.api.auth import Operator, Principal, Reader
 from sync.api.bulk import LIMITS, Action, Chosen, able, apply, preview
 from sync.api.problems import not_found, problem
-from sync.api.schemas import Answer, Body, Key, example
+from sync.api.schemas import MAX_ID, Answer, Body, Key, RowId, example
 from sync.api.services import Services, Use
 from sync.base.logs import redact
 from sync.jobs.views import JobView as StoredJob
 
 router = APIRouter(prefix="/sync/jobs", tags=["jobs"])
 
-JobId = Annotated[int, Path(ge=1, le=2**63 - 1)]
+JobId = Annotated[int, Path(ge=1, le=MAX_ID)]
 State = Literal["waiting", "scheduled", "retrying", "running", "done", "cancelled", "dead", "discarded"]
 
 _JOB_EXAMPLE = {
@@ -111,7 +111,7 @@ class JobAction(Answer):
 class Selection(Body):
     model_config = example({"states": ["dead"], "kind": "http.call", "dryRun": True})
 
-    ids: list[Annotated[int, Field(ge=1, le=2**63 - 1)]] = Field(default_factory=list, max_length=1000)
+    ids: list[RowId] = Field(default_factory=list, max_length=1000)
     states: list[State] = Field(default_factory=list, description="Absent: all that the action can take.")
     kind: str | None = Field(default=None, max_length=100)
     queue: str | None = Field(default=None, max_length=200)

@@ -11,14 +11,14 @@ from pydantic import Field
 from sync.api import paging
 from sync.api.auth import Operator, Reader
 from sync.api.routes.trigger import TriggeredRun
-from sync.api.schemas import Answer, example
+from sync.api.schemas import MAX_ID, Answer, example
 from sync.api.services import Use
 from sync.base.logs import redact
 from sync.pull.model import Run, RunState
 
 router = APIRouter(prefix="/sync/runs", tags=["runs"])
 
-RunId = Annotated[int, Path(ge=1, le=2**63 - 1)]
+RunId = Annotated[int, Path(ge=1, le=MAX_ID)]
 
 
 _RUN_EXAMPLE = {
@@ -101,7 +101,7 @@ async def list_runs(
     services: Use,
     page: paging.Paging,
     platform: Annotated[str | None, Query(max_length=32)] = None,
-    integration_id: Annotated[int | None, Query(ge=1, alias="integrationId")] = None,
+    integration_id: Annotated[int | None, Query(ge=1, le=MAX_ID, alias="integrationId")] = None,
     state: Annotated[list[RunState] | None, Query(description="One or several.")] = None,
 ) -> paging.PageOf[RunView]:
     """One row per run; attempts of a run share it."""

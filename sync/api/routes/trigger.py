@@ -10,7 +10,7 @@ from pydantic import Field
 
 from sync.api.auth import Principal, Submitter
 from sync.api.problems import field_error, not_found
-from sync.api.schemas import Answer, Body, example
+from sync.api.schemas import Answer, Body, RowId, example
 from sync.api.services import Services, Use
 
 router = APIRouter(prefix="/sync", tags=["trigger"])
@@ -25,7 +25,7 @@ class TriggerOptions(Body):
     model_config = example({"account": "support@acme.test", "startDate": "2027-01-01", "endDate": "2027-03-31"})
 
     account: str | None = Field(default=None, max_length=320, description="Only this one. Absent: every active one.")
-    integration_id: int | None = Field(default=None, ge=1, description="The same, by the integration's id.")
+    integration_id: RowId | None = Field(default=None, description="The same, by the integration's id.")
     start_date: date | None = Field(default=None, description="Makes it a backfill from this day on.")
     end_date: date | None = Field(default=None, description="Last day of the backfill; absent: today.")
     force: bool | None = Field(default=None, description="Backfill: emit events for records that did not change, too.")

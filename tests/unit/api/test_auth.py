@@ -64,6 +64,7 @@ async def test_a_good_token_becomes_a_principal() -> None:
         ({"role": "root"}, "viewer"),
         ({"role": ["admin"]}, "viewer"),
         ({"sub": ""}, "`sub`"),
+        ({"sub": "a\x00b"}, "`sub`"),
         ({"sub": 5}, "malformed"),
         ({"platform": "yes"}, "`platform`"),
     ],

@@ -9,30 +9,44 @@ from typing import Any
 
 import msgspec
 
-from simulator.dice import mix
-
 Record = dict[str, Any]
 View = Callable[[Record], Any]
 
 _CACHED = 250_000
 
 
-@dataclass(frozen=True, slots=True)
 class Past:
     """How the generated part of a feed comes about: `count` records from `start` to `end` (units of the feed's key).
 
-    `make(key, index)` builds a record and must depend on nothing else; keys are spread evenly with some jitter.
+    `make(key, index)` builds a record and must depend on nothing else. Keys are spread evenly, each moved by some
+    jitter within its own step, so that key and index follow from each other without a search.
     """
 
-    count: int
-    start: int
-    end: int
-    make: Callable[[int, int], Record]
-    seed: int = 0
+    __slots__ = ("count", "make", "seed", "start", "step")
+
+    def __init__(self, count: int, start: int, end: int, make: Callable[[int, int], Record], seed: int = 0) -> None:
+        self.count = max(count, 0)
+        self.start = start
+        self.step = max((end - start) // max(count, 1), 1)
+        self.make = make
+        self.seed = seed & 0xFFFFFFFFFFFFFFFF
 
     def key(self, index: int) -> int:
-        step = (self.end - self.start) // max(self.count, 1)
-        return self.start + index * step + mix(self.seed, index) % max(step, 1)
+        jitter = (index ^ self.seed) * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF
+        return self.start + index * self.step + (jitter >> 11) % self.step
+
+    def index(self, key: int) -> int | None:
+        place = (key - self.start) // self.step
+        return place if 0 <= place < self.count and self.key(place) == key else None
+
+    def first_from(self, key: int) -> int:
+        """Index of the first key that is not smaller."""
+        place = (key - self.start) // self.step
+        if place < 0:
+            return 0
+        if place >= self.count:
+            return self.count
+        return place if self.key(place) >= key else place + 1
 
 
 @dataclass(slots=True)
@@ -56,50 +70,36 @@ class Feed:
     """
 
     def __init__(self, past: Past | None = None) -> None:
-        self._past = past
+        self._past = past or Past(0, 0, 0, lambda _key, _index: {})
         self._made: dict[int, Record] = {}
         """Records of the past that were changed, and everything appended, by key."""
         self._deleted: set[int] = set()
         self._appended: list[int] = []
-        self._past_keys: _PastKeys = _PastKeys(past)
         self._encoded: dict[int, dict[str, msgspec.Raw]] = {}
         self.version = 0
 
     # --- reading
 
     def __len__(self) -> int:
-        return len(self._past_keys) + len(self._appended) - len(self._deleted)
+        return self._past.count + len(self._appended) - len(self._deleted)
 
     def __iter__(self) -> Iterator[int]:
         """Living keys, oldest first."""
-        for key in self._past_keys:
-            if key not in self._deleted:
-                yield key
-        for key in list(self._appended):
-            if key not in self._deleted:
-                yield key
+        return self._walk(None, None, newest_first=False)
 
     def __contains__(self, key: int) -> bool:
-        if key in self._deleted:
-            return False
-        return key in self._made or self._past_keys.index_of(key) is not None
+        return key not in self._deleted and (key in self._made or self._past.index(key) is not None)
 
     def get(self, key: int) -> Record | None:
         if key in self._deleted:
             return None
         if (record := self._made.get(key)) is not None:
             return record
-        index = self._past_keys.index_of(key)
-        return None if index is None or self._past is None else self._past.make(key, index)
+        index = self._past.index(key)
+        return None if index is None else self._past.make(key, index)
 
     def newest(self) -> int | None:
-        for key in reversed(self._appended):
-            if key not in self._deleted:
-                return key
-        for index in range(len(self._past_keys) - 1, -1, -1):
-            if (key := self._past_keys[index]) not in self._deleted:
-                return key
-        return None
+        return next(self._walk(None, None, newest_first=True), None)
 
     def records(self) -> Iterator[Record]:
         for key in self:
@@ -148,18 +148,22 @@ class Feed:
         return raw
 
     def _walk(self, above: int | None, below: int | None, newest_first: bool) -> Iterator[int]:
-        parts: list[tuple[Any, int, int]] = []
-        for keys in (self._past_keys, self._appended):
-            first = 0 if above is None else bisect_right(keys, above)
-            end = len(keys) if below is None else bisect_left(keys, below)
-            parts.append((keys, first, end))
-        if newest_first:
-            parts.reverse()
-        for keys, first, end in parts:
-            places = range(end - 1, first - 1, -1) if newest_first else range(first, end)
-            for place in places:
-                if (key := keys[place]) not in self._deleted:
+        parts = [self._past_between(above, below, newest_first), self._appended_between(above, below, newest_first)]
+        for part in reversed(parts) if newest_first else parts:
+            for key in part:
+                if key not in self._deleted:
                     yield key
+
+    def _past_between(self, above: int | None, below: int | None, newest_first: bool) -> Iterator[int]:
+        first = 0 if above is None else self._past.first_from(above + 1)
+        end = self._past.count if below is None else self._past.first_from(below)
+        return map(self._past.key, range(end - 1, first - 1, -1) if newest_first else range(first, end))
+
+    def _appended_between(self, above: int | None, below: int | None, newest_first: bool) -> list[int]:
+        first = 0 if above is None else bisect_right(self._appended, above)
+        end = len(self._appended) if below is None else bisect_left(self._appended, below)
+        part = self._appended[first:end]
+        return part[::-1] if newest_first else part
 
     # --- changing
 
@@ -175,8 +179,8 @@ class Feed:
     def free_key(self, key: int) -> int:
         """The key itself if it is newer than all others, else the next one that is."""
         newest = self._appended[-1] if self._appended else None
-        if newest is None and len(self._past_keys):
-            newest = self._past_keys[len(self._past_keys) - 1]
+        if newest is None and self._past.count:
+            newest = self._past.key(self._past.count - 1)
         return key if newest is None or key > newest else newest + 1
 
     def edit(self, key: int, **changes: Any) -> Record:
@@ -202,25 +206,3 @@ class Feed:
     def _forget(self, key: int) -> None:
         self.version += 1
         self._encoded.pop(key, None)
-
-
-class _PastKeys:
-    """The keys of the generated part, computed when asked, searchable like a list."""
-
-    def __init__(self, past: Past | None) -> None:
-        self._past = past
-
-    def __len__(self) -> int:
-        return self._past.count if self._past else 0
-
-    def __getitem__(self, index: int) -> int:
-        if self._past is None or not 0 <= index < self._past.count:
-            raise IndexError(index)
-        return self._past.key(index)
-
-    def __iter__(self) -> Iterator[int]:
-        return (self[index] for index in range(len(self)))
-
-    def index_of(self, key: int) -> int | None:
-        index = bisect_left(self, key)
-        return index if index < len(self) and self[index] == key else None

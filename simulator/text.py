@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from simulator.dice import chance, mix, pick
+from simulator.dice import mix, pick
 
 FIRST = [
     "Ada",
@@ -108,30 +108,33 @@ def person(*key: int | str) -> Person:
 _PLAIN = str.maketrans({"ö": "o", "é": "e", "ë": "e", "å": "a"})
 
 
-def _fill(template: str, key: tuple[int | str, ...]) -> str:
+def _fill(templates: tuple[str, ...], key: tuple[int | str, ...]) -> str:
+    roll = mix(*key)
+    template = templates[roll % len(templates)]
     if "{" not in template:
         return template
-    return template.format(colour=pick(COLOURS, "colour", *key), product=pick(PRODUCTS, "product", *key))
+    colour, product = COLOURS[(roll >> 16) % len(COLOURS)], PRODUCTS[(roll >> 32) % len(PRODUCTS)]
+    return template.replace("{colour}", colour).replace("{product}", product)
 
 
 def question(*key: int | str) -> str:
-    return _fill(pick(QUESTIONS, "question", *key), key)
+    return _fill(QUESTIONS, key)
 
 
 def statement(*key: int | str) -> str:
-    return _fill(pick(STATEMENTS, "statement", *key), key)
+    return _fill(STATEMENTS, key)
 
 
 def reply(*key: int | str) -> str:
-    return _fill(pick(REPLIES, "reply", *key), key)
+    return _fill(REPLIES, key)
 
 
 def message(*key: int | str) -> str:
     """Any of them, as in a chat."""
-    share = chance("message", *key)
-    if share < 0.4:
-        return question(*key)
-    return statement(*key) if share < 0.6 else reply(*key)
+    return _fill(_ANY, key)
+
+
+_ANY = (*QUESTIONS, *STATEMENTS, *REPLIES)
 
 
 def company(*key: int | str) -> str:

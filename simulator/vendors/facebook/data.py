@@ -13,6 +13,7 @@ from simulator.vendor import Account
 
 MICRO = 1_000_000
 DAY = 86_400
+_STATUS_TYPES = ("added_photos", "mobile_status_update", "added_video")
 SPAN = 6 * 3600 * MICRO
 """Generated comments come at most this long after their post."""
 
@@ -25,7 +26,7 @@ def exact(feed: Feed, key: int, kind: str) -> int | None:
 
 
 def when(key: int) -> str:
-    return datetime.fromtimestamp(key // MICRO, UTC).strftime("%Y-%m-%dT%H:%M:%S+0000")
+    return datetime.fromtimestamp(key // MICRO, UTC).isoformat()[:19] + "+0000"
 
 
 def someone(*key: int | str) -> Record:
@@ -63,13 +64,13 @@ class Page:
         return f"{post}_{key}" if self.kind == "page" else f"17{key // 1000:013d}{self.number:02d}"
 
     def make_post(self, key: int, _index: int) -> Record:
-        words = text.statement(self.id, key)
-        fans = below(200, "fans", self.id, key)
+        roll = mix(self.id, key)
+        words, fans = text.statement(roll), roll % 200
         if self.kind == "ig":
             return ig_media(self, key, words, fans)
         record = page_post(self, key, words, fans)
-        if chance("shared", self.id, key) < 0.4:
-            record["shares"] = {"count": 1 + below(9, "shares", self.id, key)}
+        if roll >> 8 & 0xFF < 100:
+            record["shares"] = {"count": 1 + (roll >> 16) % 9}
         return record
 
     def comments_of(self, post: int) -> Feed:
@@ -85,7 +86,7 @@ class Page:
         return past.count if past else 0
 
     def _past_comments(self, post: int) -> Past | None:
-        if post >= self.end - 3600 * MICRO or chance("talk", self.id, post) >= self.talkative:
+        if not self.talkative or post >= self.end - 3600 * MICRO or chance("talk", self.id, post) >= self.talkative:
             return None
         count = 1 + below(6, "comments", self.id, post)
 
@@ -134,15 +135,15 @@ class Owner(Account):
 
 
 def page_post(page: Page, key: int, words: str, fans: int) -> Record:
-    post_id = page.post_id(key)
+    created = when(key)
     return {
-        "id": post_id,
+        "id": page.post_id(key),
         "message": words,
-        "created_time": when(key),
-        "updated_time": when(key),
+        "created_time": created,
+        "updated_time": created,
         "permalink_url": f"https://www.facebook.com/{page.id}/posts/{key}",
         "full_picture": f"https://scontent.xx.fbcdn.net/v/{key}.jpg",
-        "status_type": pick(("added_photos", "mobile_status_update", "added_video"), page.id, key),
+        "status_type": _STATUS_TYPES[key % 3],
         "is_published": True,
         "is_hidden": False,
         "from": {"name": page.name, "id": page.id},
@@ -228,7 +229,7 @@ def message(conversation: Conversation, key: int, words: str, *, outgoing: bool)
 
 
 def owner(seed: int, number: int, now: float, days: int, per_day: int, *, big: int = 0) -> Owner:
-    """A person with two Pages (one has an Instagram account) and an ad account; with `big`, one Page of so many posts."""
+    """A person with two Pages (one has an Instagram account) and an ad account. `big`: one Page of so many posts."""
     key = ("facebook", seed, number)
     made = Owner(id="1015" + letters(13, DIGITS, "owner", *key), name=text.person(*key).name, big=bool(big))
     start, end = int((now - days * DAY) * MICRO), int(now * MICRO)

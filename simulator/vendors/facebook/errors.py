@@ -98,8 +98,8 @@ def over_limit(usage: Usage) -> Response:
 
 def no_node(node: str) -> Response:
     return response(
-        f"Unsupported get request. Object with ID '{node}' does not exist, cannot be loaded due to missing permissions, "
-        "or does not support this operation. Please read the Graph API documentation at "
+        f"Unsupported get request. Object with ID '{node}' does not exist, cannot be loaded due to missing "
+        "permissions, or does not support this operation. Please read the Graph API documentation at "
         "https://developers.facebook.com/docs/graph-api",
         100,
         33,

@@ -18,7 +18,7 @@ class Want:
     fields: tuple[Want, ...] = ()
 
     def modifier(self, name: str) -> str | None:
-        return dict(self.modifiers).get(name)
+        return next((value for modifier, value in self.modifiers if modifier == name), None)
 
 
 class BadFields(ValueError):

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from simulator import text
-from simulator.dice import UPPER, below, chance, letters, mix, pick
+from simulator.dice import UPPER, letters, mix, pick
 from simulator.feed import Feed, Past, Record
 from simulator.vendor import Account
 
 MICRO = 1_000_000
 DAY = 86_400
+_SPECIAL = re.compile("[&<>]")
 REPLY_SPAN = 3 * 3600 * MICRO
 SCOPE_OF = {"public": "channels", "private": "groups", "im": "im", "mpim": "mpim"}
 
@@ -32,6 +33,8 @@ def key_of(value: str) -> int | None:
 
 def escaped(words: str) -> str:
     """As Slack stores text: three characters escaped, mentions kept."""
+    if not _SPECIAL.search(words):
+        return words
     plain = words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"&lt;(@\w+)&gt;", r"<\1>", plain)
 
@@ -61,10 +64,10 @@ class Channel:
         self.feed = Feed(Past(count, start, self.end - 60 * MICRO, self.make, mix(self.seed, self.id)))
 
     def make(self, key: int, _index: int) -> Record:
-        """A top-level message of the past."""
-        user = pick(self.members, "author", self.id, key)
-        words = text.message(self.id, key)
-        if chance("join", self.id, key) < 0.02:
+        """A top-level message of the past; one roll of the dice decides all of it."""
+        roll = mix(self.id, key)
+        user = self.members[roll % len(self.members)]
+        if _joins(roll):
             return {
                 "type": "message",
                 "subtype": "channel_join",
@@ -72,20 +75,24 @@ class Channel:
                 "text": f"<@{user}> has joined the channel",
                 "ts": ts(key),
             }
-        record = message(key, user, words, self.team)
-        if chance("edited", self.id, key) < 0.05:
+        record = message(key, user, text.message(roll), self.team)
+        if roll >> 8 & 0xFF < 13:
             record["edited"] = {"user": user, "ts": f"{key // MICRO + 90}.000000"}
-        if chance("reacted", self.id, key) < 0.25:
-            users = self.members[: 1 + below(min(3, len(self.members)), "fans", self.id, key)]
-            record["reactions"] = [{"name": pick(text.EMOJI, key), "users": users, "count": len(users)}]
-        if (replies := self._past_replies(key)) is not None:
+        if roll >> 16 & 0xFF < 64:
+            users = self.members[: 1 + (roll >> 40) % min(3, len(self.members))]
+            record["reactions"] = [{"name": pick(text.EMOJI, roll), "users": users, "count": len(users)}]
+        if (replies := self._past_replies(key, roll)) is not None:
             record |= thread_fields(key, replies, [self._reply_author(key, n) for n in range(replies.count)])
         return record
 
     def thread(self, parent: int) -> Feed | None:
         """The replies to a message, without the message itself."""
         found = self.threads.get(parent)
-        if found is None and parent in self.feed and (past := self._past_replies(parent)) is not None:
+        if (
+            found is None
+            and parent in self.feed
+            and (past := self._past_replies(parent, mix(self.id, parent))) is not None
+        ):
             found = self.threads[parent] = Feed(past)
         return found
 
@@ -101,13 +108,11 @@ class Channel:
             if (found := self.thread(key)) is not None:
                 yield key, found
 
-    def _past_replies(self, parent: int) -> Past | None:
-        if parent >= self.end or self.kind == "im" or chance("thread", self.id, parent) >= self.threaded:
-            return None
-        if chance("join", self.id, parent) < 0.02:
+    def _past_replies(self, parent: int, roll: int) -> Past | None:
+        if (roll >> 24 & 0xFF) >= self.threaded * 256 or self.kind == "im" or parent >= self.end or _joins(roll):
             return None
         end = min(parent + REPLY_SPAN, self.end)
-        count = 1 + below(4, "replies", self.id, parent)
+        count = 1 + (roll >> 32) % 4
         if end - parent < 600 * MICRO:
             return None
 
@@ -145,18 +150,22 @@ class Team(Account):
         return [channel for channel in self.channels.values() if channel.joined]
 
 
+def _joins(roll: int) -> bool:
+    return roll & 0xFF < 5
+
+
 def message(key: int, user: str, words: str, team: str) -> Record:
     return {
         "type": "message",
         "user": user,
         "text": escaped(words),
-        "client_msg_id": _uuid(user, key),
+        "client_msg_id": _uuid(key),
         "ts": ts(key),
         "team": team,
         "blocks": [
             {
                 "type": "rich_text",
-                "block_id": letters(5, UPPER, key),
+                "block_id": f"{key % 0xFFFFF:05x}",
                 "elements": [{"type": "rich_text_section", "elements": [{"type": "text", "text": words}]}],
             }
         ],
@@ -184,9 +193,9 @@ def thread_fields(parent: int, replies: Past, authors: list[str]) -> Record:
     }
 
 
-def _uuid(*parts: int | str) -> str:
-    digits = f"{mix('uuid', *parts):016x}{mix('more', *parts):016x}"
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:32]}"
+def _uuid(key: int) -> str:
+    digits = f"{mix('uuid', key):016x}{key:016x}"
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
 def channel_json(channel: Channel, *, members: bool = True) -> Record:

@@ -102,6 +102,12 @@ async def test_home_names_every_part(api: Api) -> None:
         assert (await api.http.get(home["links"][name])).status_code == 200
 
 
+async def test_answers_leave_out_nothing_that_the_schema_promises(api: Api) -> None:
+    schemas = (await api.http.get("/openapi.json")).json()["components"]["schemas"]
+    assert set(schemas["Status"]["properties"]) == set(await api.get("/sync/status"))
+    assert set(schemas["Home"]["properties"]) == set(await api.get("/sync"))
+
+
 async def test_health_follows_postgres(postgres: PostgresServer) -> None:
     url = postgres.create()
     store = StoreSettings(url=url, pool_size=2, connect_timeout_s=1, listen=False)

@@ -27,7 +27,7 @@ def _walk(feed: Feed, limit: int, **options: Any) -> list[int]:
     position = None
     newest_first = options.get("newest_first", True)
     while True:
-        edge = {} if position is None else {"below" if newest_first else "above": position}
+        edge: dict[str, int] = {} if position is None else {"below" if newest_first else "above": position}
         part = feed.slice(limit, **{**options, **edge})
         keys += part.keys
         if not part.more:

@@ -10,33 +10,9 @@ import pytest
 
 from simulator import World
 from simulator.vendors.slack import Slack, signature
-from tests.simulator.helpers import Call, missing_keys, receiving
+from tests.simulator.helpers import Call, examples, missing_keys, receiving
 
-CHANNELS = """{"ok":true,"channels":[{"id":"C012AB3CD","name":"general","is_channel":true,"is_group":false,"is_im":false,
-"is_mpim":false,"is_private":false,"created":1449252889,"creator":"U012A3CDE","is_archived":false,"is_general":true,
-"name_normalized":"general","is_shared":false,"is_ext_shared":false,"is_org_shared":false,"is_member":true,
-"updated":1678229664302,"topic":{"value":"Announcements","creator":"","last_set":0},"purpose":{"value":"","creator":"",
-"last_set":0},"previous_names":[],"num_members":4}],"response_metadata":{"next_cursor":"dGVhbTpDMDYxRkE1UEI="}}"""
-IM = """{"ok":true,"channels":[{"id":"D0C0F7S8Y","created":1498500348,"is_im":true,"is_org_shared":false,"user":"U0BS9U4SV",
-"is_user_deleted":false,"priority":0}]}"""
-HISTORY = """{"ok":true,"messages":[{"type":"message","user":"U222BBB222","text":"x","client_msg_id":"a","ts":"1.0","team":"T",
-"thread_ts":"1.0","reply_count":2,"reply_users_count":2,"latest_reply":"1.0","reply_users":["U123ABC456"],"is_locked":false,
-"subscribed":false,"blocks":[{"type":"rich_text","block_id":"x1","elements":[{"type":"rich_text_section","elements":[]}]}]}],
-"has_more":true,"pin_count":0,"channel_actions_ts":null,"channel_actions_count":0,
-"response_metadata":{"next_cursor":"bmV4dF90czoxNzYzNjI2NTAxMDAwMTAw"}}"""
-REPLIES = """{"ok":true,"messages":[{"type":"message","user":"U","text":"x","thread_ts":"1.0","parent_user_id":"U","ts":"1.0"}],
-"has_more":false}"""
-USER = """{"ok":true,"user":{"id":"W012A3CDE","team_id":"T012AB3C4","name":"spengler","deleted":false,"real_name":"E","tz":"x",
-"tz_offset":-25200,"profile":{"status_text":"P","status_emoji":":books:","status_expiration":0,"real_name":"E",
-"display_name":"s","email":"s@g.example.com","image_72":"https://x","team":"T012AB3C4"},"is_bot":false,"is_app_user":false,
-"updated":1502138686}}"""
-TOKENS = """{"ok":true,"access_token":"xoxe.xoxb-1-..","token_type":"bot","scope":"channels:history","bot_user_id":"U",
-"app_id":"A","expires_in":43200,"refresh_token":"xoxe-1-...","team":{"name":"S","id":"T"},"enterprise":null,
-"is_enterprise_install":false,"authed_user":{"id":"U1234"}}"""
-EVENT = """{"token":"z","team_id":"T","context_team_id":"T","context_enterprise_id":null,"api_app_id":"A","event":{"type":
-"message","client_msg_id":"6","user":"U","text":"x","ts":"1.0","channel":"C","event_ts":"1.0","channel_type":"channel",
-"team":"T"},"type":"event_callback","event_id":"Ev","event_time":1,"event_context":"4-","authorizations":[{"enterprise_id":
-null,"team_id":"T","user_id":"U","is_bot":true,"is_enterprise_install":false}],"is_ext_shared_channel":false}"""
+EXAMPLES = examples("slack")
 
 
 @pytest.fixture
@@ -62,14 +38,16 @@ def api(http: httpx.AsyncClient, slack: Slack) -> Api:
 async def test_answers_have_the_keys_of_the_documented_examples(slack: Slack, api: Api) -> None:
     team = slack.account()
     general = team.bots_channels()[0]
-    assert missing_keys(await api("conversations.list", limit=1), CHANNELS) == []
-    assert missing_keys(await api("conversations.list", types="im"), IM) == []
-    assert missing_keys(await api("conversations.history", channel=general.id, limit=20), HISTORY) == []
+    assert missing_keys(await api("conversations.list", limit=1), EXAMPLES["channels"]) == []
+    assert missing_keys(await api("conversations.list", types="im"), EXAMPLES["im"]) == []
+    assert missing_keys(await api("conversations.history", channel=general.id, limit=20), EXAMPLES["history"]) == []
     parent, _ = next(general.all_threads())
     from simulator.vendors.slack.data import ts
 
-    assert missing_keys(await api("conversations.replies", channel=general.id, ts=ts(parent)), REPLIES) == []
-    assert missing_keys(await api("users.info", user=team.people()[0]), USER) == []
+    assert (
+        missing_keys(await api("conversations.replies", channel=general.id, ts=ts(parent)), EXAMPLES["replies"]) == []
+    )
+    assert missing_keys(await api("users.info", user=team.people()[0]), EXAMPLES["user"]) == []
     assert (await api("users.getPresence", user=team.people()[0]))["presence"] in ("active", "away")
     assert (await api("auth.test"))["team_id"] == team.id
 
@@ -88,7 +66,9 @@ async def test_walking_history_brings_every_message_newest_first(slack: Slack, a
     middle = seen[10]
     newer = await api("conversations.history", channel=channel.id, oldest=middle)
     assert [message["ts"] for message in newer["messages"]] == seen[:10]
-    same = await api("conversations.history", channel=channel.id, oldest=middle, latest=middle, inclusive="true", limit=1)
+    same = await api(
+        "conversations.history", channel=channel.id, oldest=middle, latest=middle, inclusive="true", limit=1
+    )
     assert [message["ts"] for message in same["messages"]] == [middle]
 
 
@@ -124,14 +104,19 @@ async def test_errors_are_in_the_body_of_a_200(slack: Slack, api: Api, http: htt
 
 
 async def test_consent_code_and_rotation(world: World, slack: Slack, http: httpx.AsyncClient) -> None:
-    args = {"client_id": slack.app.client_id, "scope": "channels:read,users:read", "redirect_uri": "https://us/cb", "state": "s1"}
+    args = {
+        "client_id": slack.app.client_id,
+        "scope": "channels:read,users:read",
+        "redirect_uri": "https://us/cb",
+        "state": "s1",
+    }
     answer = await http.get("/slack/oauth/v2/authorize", params=args)
     back = parse_qs(urlsplit(answer.headers["location"]).query)
     assert back["state"] == ["s1"]
     basic = (slack.app.client_id, slack.app.client_secret)
     form = {"code": back["code"][0], "redirect_uri": "https://us/cb"}
     first = (await http.post("/slack/api/oauth.v2.access", data=form, auth=basic)).json()
-    assert missing_keys(first, TOKENS) == []
+    assert missing_keys(first, EXAMPLES["tokens"]) == []
     assert first["scope"] == "channels:read,users:read"
     world.clock.advance(43_200)
     assert (await Api(http, first["access_token"])("auth.test"))["error"] == "token_expired"
@@ -144,7 +129,9 @@ async def test_consent_code_and_rotation(world: World, slack: Slack, http: httpx
     assert slack.auth.counters["refresh_reused"] == 1
 
 
-async def test_limits_are_per_method_and_workspace(world: World, slack: Slack, http: httpx.AsyncClient, api: Api) -> None:
+async def test_limits_are_per_method_and_workspace(
+    world: World, slack: Slack, http: httpx.AsyncClient, api: Api
+) -> None:
     for _ in range(20):
         assert (await api("conversations.list"))["ok"]
     headers = {"authorization": f"Bearer {slack.connect().access_token}"}
@@ -170,11 +157,15 @@ async def test_paging_traps(world: World, slack: Slack, api: Api) -> None:
     world.faults.add("empty_page", count=1)
     empty = await api("conversations.history", channel=channel, limit=5)
     assert (empty["messages"], empty["has_more"]) == ([], True)
-    after = await api("conversations.history", channel=channel, limit=5, cursor=empty["response_metadata"]["next_cursor"])
+    after = await api(
+        "conversations.history", channel=channel, limit=5, cursor=empty["response_metadata"]["next_cursor"]
+    )
     assert after == plain
     world.faults.add("repeat_page", count=1)
     repeated = await api("conversations.history", channel=channel, limit=5)
-    again = await api("conversations.history", channel=channel, limit=5, cursor=repeated["response_metadata"]["next_cursor"])
+    again = await api(
+        "conversations.history", channel=channel, limit=5, cursor=repeated["response_metadata"]["next_cursor"]
+    )
     assert again == plain
     world.faults.add("expired_page", count=1)
     cursor = plain["response_metadata"]["next_cursor"]
@@ -200,10 +191,12 @@ async def test_events_are_signed_and_begin_with_a_challenge(slack: Slack, http: 
         assert {name: call.headers[name] for name in expected} == expected
     events = {call.json["event"]["type"]: call.json for call in receiver.calls[1:]}
     assert set(events) == {"message", "app_mention", "tokens_revoked", "app_uninstalled"}
-    assert missing_keys(events["app_mention"], EVENT) == []
+    assert missing_keys(events["app_mention"], EXAMPLES["event"]) == []
 
 
-async def test_a_failing_receiver_is_tried_again_by_the_clock(world: World, slack: Slack, http: httpx.AsyncClient) -> None:
+async def test_a_failing_receiver_is_tried_again_by_the_clock(
+    world: World, slack: Slack, http: httpx.AsyncClient
+) -> None:
     import asyncio
 
     team = slack.account()

@@ -19,6 +19,7 @@ RUN_DIRECTORY = "SYNC_RUN_DIRECTORY"
 # single machine waits for at the default pace.
 _CALM = {
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",  # 0.1: the controller alone took 0.024 cores
+    "NODE_STATS_UPDATE_INTERVAL_SECONDS": "60",  # 15: asks every worker
     "RAY_SERVE_EVENT_LOOP_MONITORING_INTERVAL_S": "60",  # 5
     "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
     "RAY_SERVE_HAPROXY_NBTHREAD": "1",

@@ -8,6 +8,8 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from email.utils import formatdate
+from functools import lru_cache
 from inspect import isawaitable
 from time import perf_counter
 from typing import Any
@@ -72,7 +74,7 @@ class Simulator:
             body = response.payload()
             if self.world.faults.active:
                 body = await self._spoil(vendor, request, response, body, send)
-            response.headers += vendor.finish(request, response)
+            response.headers += [("date", _date(int(request.now))), *vendor.finish(request, response)]
             await _send(send, response, body)
         finally:
             self._note(vendor, request, response, (perf_counter() - begun) * 1000)
@@ -222,6 +224,11 @@ def _with_extras(body: bytes) -> bytes:
         return body
 
 
+@lru_cache(maxsize=8)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
+
+
 async def _body(receive: Any) -> bytes:
     parts: list[bytes] = []
     while True:
@@ -272,6 +279,7 @@ async def running(world: World, *, host: str = "127.0.0.1", port: int = 0) -> As
         access_log=False,
         lifespan="off",
         server_header=False,
+        date_header=False,
         timeout_graceful_shutdown=1,
     )
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)  # cut connections are meant

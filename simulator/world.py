@@ -57,7 +57,7 @@ class World:
         at: float | None = None,
         limits: bool | None = None,
     ) -> None:
-        from simulator.vendors import VENDORS
+        from simulator.vendors import VENDORS, load
 
         self.seed = seed
         self.scale = SCALES[scale] if isinstance(scale, str) else scale
@@ -72,10 +72,9 @@ class World:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._clients: dict[tuple[float, int], httpx.AsyncClient] = {}
-        slugs = list(VENDORS) if vendors is None else list(vendors)
-        if missing := [slug for slug in slugs if slug not in VENDORS]:
-            raise ValueError(f"No vendor {missing[0]!r}; there are: {', '.join(VENDORS)}")
-        self.vendors: dict[str, Vendor[Any]] = {slug: VENDORS[slug](self) for slug in slugs}
+        self._events = 0
+        slugs = VENDORS if vendors is None else vendors
+        self.vendors: dict[str, Vendor[Any]] = {slug: load(slug)(self) for slug in slugs}
 
     def __getitem__(self, slug: str) -> Vendor[Any]:
         return self.vendors[slug]
@@ -83,8 +82,9 @@ class World:
     def grow(self, events: int = 1) -> list[str]:
         """Let that many things happen, round the vendors and accounts."""
         done: list[str] = []
-        for number in range(events):
-            vendor = list(self.vendors.values())[number % len(self.vendors)]
+        for _ in range(events):
+            vendor = list(self.vendors.values())[self._events % len(self.vendors)]
+            self._events += 1
             account = vendor.random.choice(vendor.ordinary_accounts())
             done.append(f"{vendor.slug}.{vendor.grow(account)}")
         return done

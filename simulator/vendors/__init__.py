@@ -1,14 +1,22 @@
-"""The simulated vendors by slug, as it stands in their paths."""
+"""The simulated vendors by slug, as it stands in their paths. One is imported when a world asks for it."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from simulator.vendor import Vendor
-from simulator.vendors.facebook import Facebook
-from simulator.vendors.slack import Slack
 
-VENDORS: dict[str, type[Vendor[Any]]] = {
-    "facebook": Facebook,
-    "slack": Slack,
+VENDORS: dict[str, str] = {
+    "facebook": "Facebook",
+    "slack": "Slack",
 }
+"""Package below this one -> its class."""
+
+
+def load(slug: str) -> type[Vendor[Any]]:
+    if slug not in VENDORS:
+        raise ValueError(f"No vendor {slug!r}; there are: {', '.join(VENDORS)}")
+    vendor: type[Vendor[Any]] = getattr(import_module(f"{__name__}.{slug}"), VENDORS[slug])
+    assert vendor.slug == slug
+    return vendor

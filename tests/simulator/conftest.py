@@ -14,8 +14,14 @@ NOW = 1_764_000_000.0
 
 
 @pytest.fixture
-def world() -> World:
-    return World(seed=7, at=NOW)
+def vendors() -> list[str] | None:
+    """Override it in a vendor's own module; None stands for all."""
+    return None
+
+
+@pytest.fixture
+def world(vendors: list[str] | None) -> World:
+    return World(seed=7, at=NOW, vendors=vendors)
 
 
 @pytest.fixture

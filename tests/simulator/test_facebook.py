@@ -16,6 +16,12 @@ from tests.simulator.helpers import Call, examples, missing_keys, receiving
 
 EXAMPLES = examples("facebook")
 
+
+@pytest.fixture
+def vendors() -> list[str]:
+    return ["facebook"]
+
+
 POST_FIELDS = (
     "id,message,created_time,updated_time,permalink_url,status_type,is_published,shares,"
     "reactions.summary(total_count).limit(0),comments.summary(total_count).limit(0)"

@@ -13,6 +13,11 @@ from tests.simulator.helpers import receiving
 
 
 @pytest.fixture
+def vendors() -> list[str]:
+    return ["slack", "facebook"]
+
+
+@pytest.fixture
 def token(world: World) -> dict[str, str]:
     return {"authorization": f"Bearer {world['slack'].connect().access_token}"}
 
@@ -47,6 +52,9 @@ async def test_faults_before_the_answer(world: World, http: httpx.AsyncClient, t
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")
     world.faults.add("missing_scope", count=1)
     assert (await http.get(URL, headers=token)).json()["error"] == "missing_scope"
+    world.faults.add("clock_skew", seconds=3600)
+    assert (await http.get(URL, headers=token)).headers["date"] == "Mon, 24 Nov 2025 17:00:00 GMT"
+    world.faults.clear()
     world.faults.add("revoked_token", count=1)
     assert (await http.get(URL, headers=token)).json()["error"] == "token_revoked"
     assert (await http.get(URL, headers=token)).json()["ok"]

@@ -16,6 +16,11 @@ EXAMPLES = examples("slack")
 
 
 @pytest.fixture
+def vendors() -> list[str]:
+    return ["slack"]
+
+
+@pytest.fixture
 def slack(world: World) -> Slack:
     vendor = world["slack"]
     assert isinstance(vendor, Slack)

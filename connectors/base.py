@@ -14,10 +14,10 @@ cursor, waits, retries, expires accounts. So a connector may be killed anywhere,
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from sync.base.errors import ConfigurationError
@@ -85,10 +85,81 @@ class SyncType:
     every: timedelta
     """Cadence, unless the account asks for another."""
     options: tuple[Option, ...] = ()
+    scopes: tuple[str, ...] = ()
+    """What the account must have granted; without it this sync type is blocked and the others go on."""
 
     @property
     def backfills(self) -> bool:
         return any(option.name == "startDate" for option in self.options)
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What this installation knows about a platform: our app there, and where the platform is."""
+
+    client_id: str = ""
+    client_secret: str = ""
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What else the app comes with: a signing secret, a bot token."""
+    urls: Mapping[str, str] = field(default_factory=dict)
+    """Base URLs instead of the vendor's, by host name; '' stands for all hosts that are not named."""
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """Other limits than the declared ones, by budget; 0 switches a limit off."""
+
+
+Exchange = Callable[[Credentials], Awaitable[Mapping[str, str]]]
+"""Turns credentials into new ones at the vendor. Errors: IntegrationRevoked when it refuses for good, Transient."""
+
+
+class Tokens(Protocol):
+    """The account's credentials, kept by the runtime: one renewal at a time in the whole cluster."""
+
+    async def current(self) -> Credentials: ...
+
+    async def renew(self, used: Credentials, exchange: Exchange) -> Credentials:
+        """Credentials that are not `used` any more: those somebody else got meanwhile, or what `exchange` gives.
+
+        They are stored before this returns. Errors: those of `exchange`.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A call that is about to be made, on one bucket. Without a limit only blocks of the bucket count."""
+
+    key: str
+    limit: int = 0
+    window_s: float = 0.0
+    cost: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """A claim that has to wait: for so long at least, because of this bucket."""
+
+    seconds: float
+    key: str
+
+
+class Budgets(Protocol):
+    """Rate budgets, shared by everybody who calls for the same app or account."""
+
+    async def take(self, claims: Sequence[Claim]) -> Delay | None:
+        """Take from every bucket (None), or from none of them (the longest delay)."""
+        ...
+
+    async def block(self, key: str, seconds: float) -> None:
+        """Let nobody call on this bucket for so long."""
+        ...
+
+
+class Known(Protocol):
+    """What our store already holds of an account, for sync types that look at known records again."""
+
+    def recent(self, kinds: Sequence[str], since: datetime) -> AsyncIterator[list[str]]:
+        """Vendor ids of records not older than `since`, newest first, in batches of 100."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +170,14 @@ class Account:
     account: str
     config: Mapping[str, Any]
     credentials: Credentials
+    installation: Installation = field(default_factory=Installation)
+    tokens: Tokens | None = None
+    budgets: Budgets | None = None
+    known: Known | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What the vendor told about the account when we last asked: ids of ours there, time zone, currency."""
+    remember: Callable[[Mapping[str, Any]], Awaitable[None]] | None = None
+    """Keep new facts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +189,31 @@ class Pull:
     start: date | None = None
     end: date | None = None
     """Both inclusive."""
+    run: int | None = None
+    """Which run this is; the same for all its attempts."""
+    partitions: Partitions | None = None
+    """Cursors of the parts of a sync type (channels, ad accounts), for connectors that have them."""
+
+
+class Partitions(Protocol):
+    async def load(self, keys: Sequence[str]) -> Mapping[str, Cursor]:
+        """The stored cursors of these parts; those never seen are missing."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some records, and where to continue once they are stored. `more` says that another page follows at once."""
+    """Some records, and where to continue once they are stored. `more` says that another page may follow at once.
+
+    `cursor` belongs to `partition`, or to the sync type itself when that is empty; None leaves it as it is.
+    """
 
     records: Sequence[Any]
-    cursor: Cursor
+    cursor: Cursor | None
     more: bool
+    partition: str = ""
+    settle: bool = False
+    """Ask for the next page only when this one is stored: asking destroys it at the vendor."""
 
 
 class Session(Protocol):

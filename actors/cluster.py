@@ -11,12 +11,19 @@ from pathlib import Path
 
 from ray._private.node import Node
 from ray._private.parameter import RayParams
+from ray._private.ray_constants import (
+    PROCESS_TYPE_DASHBOARD,
+    PROCESS_TYPE_GCS_SERVER,
+    PROCESS_TYPE_MONITOR,
+    PROCESS_TYPE_RAYLET,
+)
 
 from actors import leftovers
 from actors.environment import LOOPBACK
 from sync.base.errors import ConfigurationError
 from sync.base.settings import Settings
 
+_VITAL = {PROCESS_TYPE_GCS_SERVER, PROCESS_TYPE_RAYLET}
 _SESSIONS_KEPT = 3
 _MEGABYTE = 1024 * 1024
 
@@ -42,7 +49,22 @@ class LocalCluster:
 
     def alive(self) -> bool:
         """Whether everything a cluster cannot do without still runs."""
-        return not self._node.dead_processes()
+        return not _VITAL & self._dead()
+
+    def heal(self) -> list[str]:
+        """Start again what the cluster can spare for a while; what that was."""
+        died = sorted(self._dead() - _VITAL)
+        for kind in died:
+            if kind == PROCESS_TYPE_DASHBOARD:
+                self._node.kill_dashboard(check_alive=False)
+                self._node.start_api_server(include_dashboard=True, raise_on_failure=False)
+            elif kind == PROCESS_TYPE_MONITOR:
+                self._node.kill_monitor(check_alive=False)
+                self._node.start_monitor()
+        return died
+
+    def _dead(self) -> set[str]:
+        return {kind for kind, _ in self._node.dead_processes()}
 
     def stop(self) -> None:
         """End everything, also what does not listen."""

@@ -122,8 +122,12 @@ class Launcher:
                 print("PostgreSQL ended by itself; starting it again.", flush=True)
                 self._postgres.stop()
                 self._postgres.start()
-            if self._cluster is not None and not self._cluster.alive():
+            if self._cluster is None:
+                continue
+            if not self._cluster.alive():
                 self._restart_cluster(self._cluster)
+            elif healed := self._cluster.heal():
+                print(f"Started again: {', '.join(healed)}.", flush=True)
 
     def _restart_cluster(self, lost: LocalCluster) -> None:
         """Errors: SyncError when it was lost too often: then a person has to look."""

@@ -76,11 +76,15 @@ def eventually(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.1)
 
 
-def healthy(syncctl: Syncctl) -> bool:
+def answers(address: str) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{syncctl.port}/healthz", timeout=2).status_code == 200
+        return httpx.get(address, timeout=2).status_code == 200
     except httpx.HTTPError:
         return False
+
+
+def healthy(syncctl: Syncctl) -> bool:
+    return answers(f"http://127.0.0.1:{syncctl.port}/healthz")
 
 
 def child_named(syncctl: Syncctl, name: str) -> psutil.Process:
@@ -159,6 +163,17 @@ def test_postgres_killed(running: Syncctl) -> None:
     os.kill(killed, signal.SIGKILL)
     eventually(lambda: EmbeddedPostgres(running.home.path).pid not in {None, killed}, "PostgreSQL was not restarted")
     eventually(lambda: healthy(running), "the API did not recover")
+
+
+def test_the_dashboard_killed(running: Syncctl) -> None:
+    address = f"{state_of(running).addresses['dashboard']}/api/gcs_healthz"
+    before = child_named(running, "gcs_server")
+    owner = running.home.owner()
+    assert owner is not None
+    next(p for p in psutil.Process(owner).children() if "dashboard/dashboard.py" in " ".join(p.cmdline())).kill()
+    eventually(lambda: "Started again: dashboard." in (running.home.logs / "up.log").read_text(), "not noticed")
+    eventually(lambda: answers(address), "the dashboard did not come back")
+    assert before.is_running()
 
 
 def test_the_head_of_the_cluster_killed(running: Syncctl) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -183,6 +183,12 @@ class Context:
     """How many items to ask for."""
     body: Any = None
     """For mappings: the whole answer that the item came in."""
+    unchanged: int = 0
+    """For `partitions`: how many in a row had nothing new. It lags by up to a hundred; set it to 0 to count anew."""
+
+    def at(self, partition: Partition) -> Context:
+        """For calls that `partitions` makes about one place, so that they count on that place's budgets."""
+        return replace(self, partition=partition)
 
     @property
     def vars(self) -> Mapping[str, Any]:

@@ -120,21 +120,24 @@ class HttpSession:
 
     async def _partitions(self, stream: Stream, pull: Pull) -> AsyncIterator[list[tuple[Partition, Cursor | None]]]:
         """Partitions worth a walk, with their cursors."""
-        async for batch in _batched(self._found(stream), BATCH):
+        ctx = self.api.context()
+        async for batch in _batched(self._found(stream, ctx), BATCH):
             keys = [_key(stream, partition) for partition in batch]
             states = await pull.partitions.load(keys) if pull.partitions is not None else {}
             wanted = []
             for partition, key in zip(batch, keys, strict=True):
                 state = states.get(key)
-                if not _finished(state, pull) and not _unchanged(partition, state, pull):
+                known = _unchanged(partition, state, pull)
+                ctx.unchanged = ctx.unchanged + 1 if known else 0
+                if not known and not _finished(state, pull):
                     wanted.append((partition, state))
             yield wanted
 
-    async def _found(self, stream: Stream) -> AsyncIterator[Partition]:
+    async def _found(self, stream: Stream, ctx: Context) -> AsyncIterator[Partition]:
         if stream.partitions is None:
             yield WHOLE
             return
-        async for partition in stream.partitions(self.api, self.api.context()):
+        async for partition in stream.partitions(self.api, ctx):
             yield partition
 
     async def _walk(

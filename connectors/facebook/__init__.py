@@ -1,0 +1,1 @@
+"""Facebook Pages, Messenger, Instagram professional accounts and Meta ads: one Graph API."""

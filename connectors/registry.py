@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from connectors.base import Connector, find_sync_type
+from connectors.facebook.connector import FACEBOOK
 from connectors.imap.connector import ImapConnector
+from connectors.slack.connector import SLACK
 from sync.base.errors import ConfigurationError
 
-PLATFORMS: Mapping[str, Connector] = {connector.platform: connector for connector in (ImapConnector(),)}
+PLATFORMS: Mapping[str, Connector] = {connector.platform: connector for connector in (ImapConnector(), FACEBOOK, SLACK)}
 
 
 def find_connector(platform: str, platforms: Mapping[str, Connector] = PLATFORMS) -> Connector:
@@ -46,6 +48,7 @@ def describe(platforms: Mapping[str, Connector] = PLATFORMS) -> list[dict[str, A
                     "title": sync_type.title,
                     "everySeconds": sync_type.every.total_seconds(),
                     "options": [{"name": o.name, "kind": o.kind, "help": o.help} for o in sync_type.options],
+                    "scopes": list(sync_type.scopes),
                 }
                 for sync_type in connector.sync_types
             ],

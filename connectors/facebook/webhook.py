@@ -37,7 +37,7 @@ def handshake(hook: Hook) -> HookAnswer | None:
 
 
 def events(hook: Hook) -> Iterator[HookEvent]:
-    """Which accounts changed, and the sync types that bring the change. Without a delivery id the content is the key."""
+    """Which accounts changed, and sync types that bring the change. Without a delivery id the content is the key."""
     for entry in _entries(hook.body):
         for change in entry.get("changes") or ():
             value = change.get("value") or {}

@@ -29,13 +29,14 @@ from typing import Any
 import psutil
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from sync.store.embedded import EmbeddedPostgres
 from sync.store.migrate import upgrade
 
 ROOT = Path(__file__).resolve().parent.parent
 _HEAD = struct.Struct("<QQQQQ")
-_MARKS = 4096
+_MARKS = 16_384
 """Kept of each sort: numbers that jobs left (such as their latency), and times of claims."""
 
 
@@ -222,9 +223,9 @@ class Servers:
             with self._admin() as connection:
                 connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(_name(name)))
 
-    def settle(self) -> None:
+    def settle(self, url: str) -> None:
         """Statistics as a table in use has them, and no checkpoint in the coming run."""
-        with self._admin(f"bench_{self._number}") as connection:
+        with self._admin(str(conninfo_to_dict(url)["dbname"])) as connection:
             connection.execute("VACUUM ANALYZE")
             connection.execute("CHECKPOINT")
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import uvloop
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
 from bench.common import Recorder, die_with_parent
@@ -23,9 +24,10 @@ POOL = "consumer.one-off"
 
 def bench_settings(url: str, redis_url: str | None, **queue: Any) -> Settings:
     """What a production process gets, pointed at the benchmark's servers."""
+    database = str(conninfo_to_dict(url)["dbname"])
     return Settings(
         store=StoreSettings(url=SecretStr(url)),
-        redis=RedisSettings(url=SecretStr(redis_url) if redis_url else None),
+        redis=RedisSettings(url=SecretStr(redis_url) if redis_url else None, prefix=database),
         queue=QueueSettings(**queue),
         log_level="WARNING",
     )

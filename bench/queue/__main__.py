@@ -16,9 +16,12 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.common import Servers, Shape, log, machine
+from bench.queue.crash import crash
 from bench.queue.drain import drain, fanout
 from bench.queue.enqueue import enqueue
+from bench.queue.fairness import flood
 from bench.queue.pickup import pickup
+from bench.queue.snapshot import snapshot
 from bench.queue.stage import Options
 
 WORKLOADS: dict[str, Callable[[Options], dict[str, Any]]] = {
@@ -26,6 +29,9 @@ WORKLOADS: dict[str, Callable[[Options], dict[str, Any]]] = {
     "enqueue": enqueue,
     "pickup": pickup,
     "fanout": fanout,
+    "crash": crash,
+    "flood": flood,
+    "snapshot": snapshot,
 }
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -55,12 +55,18 @@ class Stage:
         """Run `work` in this process with a runtime of its own."""
 
         async def run() -> T:
-            kinds = bench_kinds(Recorder(self.folder / "producer.rec"), self.file)
-            settings = bench_settings(self.url, self._redis_url)
-            async with open_runtime(settings, application="bench", extra_kinds=kinds) as runtime:
+            async with self.runtime() as runtime:
                 return await work(runtime)
 
         return uvloop.run(run())
+
+    @asynccontextmanager
+    async def runtime(self) -> AsyncIterator[Runtime]:
+        """What a process that only enqueues has."""
+        kinds = bench_kinds(Recorder(self.folder / "producer.rec"), self.file)
+        settings = bench_settings(self.url, self._redis_url)
+        async with open_runtime(settings, application="bench", extra_kinds=kinds) as runtime:
+            yield runtime
 
     def preload(self, kind: str, jobs: int) -> float:
         """Enqueue in bulk; jobs per second."""
@@ -69,7 +75,7 @@ class Stage:
             return await enqueue_bulk(runtime, kind, range(jobs))
 
         rate = self.produce(work)
-        self.options.servers.settle()
+        self.options.servers.settle(self.url)
         time.sleep(0.5)
         return rate
 
@@ -80,6 +86,15 @@ class Stage:
     def execute(self, statement: str) -> None:
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(statement)  # type: ignore[arg-type]
+
+    def wait_registered(self, members: int, timeout_s: float = 30) -> None:
+        """Until so many members are there and look for work."""
+        deadline = time.monotonic() + timeout_s
+        while self.query("SELECT count(*) FROM worker")[0][0] < members:
+            self.members.check()
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{members} members did not register within {timeout_s:g} s")
+            time.sleep(0.02)
 
     def wait_written(self, timeout_s: float = 60) -> None:
         """Until no job waits or runs any more."""

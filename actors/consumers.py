@@ -33,9 +33,15 @@ class PoolMemberActor(HostActor):
         return dataclasses.asdict(self._member.info())
 
     async def _serve(self, runtime: Runtime) -> None:
+        from sync.jobs.catalogue import QUEUES
         from sync.jobs.member import PoolMember
         from sync.jobs.rescue import node_name
 
+        if not any(QUEUES[kind.queue] == self.pool for kind in runtime.catalogue.kinds):
+            # Nothing can be enqueued for this pool: its process rests instead of asking for work every second.
+            self.state = "without kinds"
+            await self._stopped.wait()
+            return
         member = PoolMember(runtime, self.pool, self.name, node_name(), bounds(self.settings, self.pool))
         self._member = member
         await member.start()

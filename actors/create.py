@@ -4,8 +4,9 @@ detached            they outlive the process that creates them
 max_restarts        -1: Ray restarts it for ever, under its name. 0 for syncs: a restart would run only `__init__` and
                     hold the name while it waits; their work is rows, so the supervisor creates a new one instead
 max_task_retries    0: a control call is never repeated behind our back
-num_cpus            fractions, stated always: Ray would reserve a whole CPU for an actor that names any other resource
-memory              what a process was measured to need, so that nodes are not overfilled (docs/decisions/0004)
+num_cpus            fractions, never left out (Ray would reserve a whole CPU for an actor that names any other resource)
+                    and never 0 (that is no demand, and could land on a head that is to be left alone)
+memory              what a process needs (68 MB when idle, docs/decisions/0004) and some for its work
 sync_slot           the room for syncs on a node; a sync actor that waits for one is demand the autoscaler sees
 enable_task_events  off: pings every few seconds would fill the task table of the head
 """
@@ -39,20 +40,20 @@ class Kind:
     spread: bool = False
 
 
-SUPERVISOR_KIND = Kind("actors.supervisor:SupervisorActor", num_cpus=0, memory_mb=120)
-SCHEDULER_KIND = Kind("actors.schedulers:SchedulerActor", num_cpus=0, memory_mb=120, spread=True)
-SYNC_KIND = Kind("actors.sync_workers:SyncWorkerActor", num_cpus=0.1, memory_mb=160, max_restarts=0, sync_slots=1)
+SUPERVISOR_KIND = Kind("actors.supervisor:SupervisorActor", num_cpus=0.05, memory_mb=96)
+SCHEDULER_KIND = Kind("actors.schedulers:SchedulerActor", num_cpus=0.05, memory_mb=96, spread=True)
+SYNC_KIND = Kind("actors.sync_workers:SyncWorkerActor", num_cpus=0.1, memory_mb=128, max_restarts=0, sync_slots=1)
 POOL_KINDS = {
-    "consumer.one-off": Kind("actors.consumers:OneOffConsumerActor", num_cpus=0.25, memory_mb=160, spread=True),
-    "consumer.schedule": Kind("actors.consumers:ScheduleConsumerActor", num_cpus=0.25, memory_mb=160, spread=True),
-    "consumer.datatype": Kind("actors.consumers:DatatypeConsumerActor", num_cpus=0.25, memory_mb=160, spread=True),
+    "consumer.one-off": Kind("actors.consumers:OneOffConsumerActor", num_cpus=0.25, memory_mb=128, spread=True),
+    "consumer.schedule": Kind("actors.consumers:ScheduleConsumerActor", num_cpus=0.25, memory_mb=128, spread=True),
+    "consumer.datatype": Kind("actors.consumers:DatatypeConsumerActor", num_cpus=0.25, memory_mb=128, spread=True),
     "processor.notification": Kind(
-        "actors.processors:NotificationProcessorActor", num_cpus=0.25, memory_mb=160, spread=True
+        "actors.processors:NotificationProcessorActor", num_cpus=0.25, memory_mb=128, spread=True
     ),
     "processor.escalation": Kind(
-        "actors.processors:EscalationProcessorActor", num_cpus=0.1, memory_mb=160, spread=True
+        "actors.processors:EscalationProcessorActor", num_cpus=0.1, memory_mb=128, spread=True
     ),
-    "processor.billing": Kind("actors.processors:BillingProcessorActor", num_cpus=0.1, memory_mb=160, spread=True),
+    "processor.billing": Kind("actors.processors:BillingProcessorActor", num_cpus=0.1, memory_mb=128, spread=True),
 }
 
 

@@ -149,9 +149,10 @@ class SupervisorSettings(_Frozen):
 
     members_every_s: Seconds = 2.0
     schedulers_every_s: Seconds = 5.0
-    syncs_every_s: Seconds = 1.0
+    syncs_every_s: Seconds = 2.0
+    """At the latest; the signal that a run was queued wakes it at once."""
     recover_every_s: Seconds = 5.0
-    ping_every_s: Seconds = 5.0
+    ping_every_s: Seconds = 10.0
     ping_timeout_s: Seconds = 3.0
     ping_failures: int = Field(default=3, ge=1)
     """Missed pings in a row after which an actor is killed and its name freed."""

@@ -7,8 +7,8 @@ a restarted supervisor, a second one beside it, or one that finds an empty clust
     part         every         looks at                          does
     members      2 s           names, depth of the queues        starts and retires pool members
     schedulers   5 s           names, number of nodes            keeps one scheduler, two from two nodes on
-    syncs        1 s, signal   runs that may start, free slots   starts sync actors, asks idle ones for their place
-    health       5 s           answers to pings, database proof  kills what holds a name and does not answer
+    syncs        2 s, signal   runs that may start, free slots   starts sync actors, asks idle ones for their place
+    health       10 s          answers to pings, database proof  kills what holds a name and does not answer
     rescue       2 s           workers' heartbeats               returns the jobs of dead workers
     recover      5 s           leases of running syncs           returns the runs of dead sync actors
 

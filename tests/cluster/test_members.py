@@ -105,3 +105,15 @@ async def polled_since(runtime: Runtime, beats: int) -> bool:
             {"s": beats * runtime.queue_settings.heartbeat_s},
         )
     )
+
+
+async def test_a_pool_without_kinds_has_a_process_that_rests(
+    settings: Settings, namespace: str, runtime: Runtime
+) -> None:
+    create(Member("processor.billing", 0), settings, namespace)
+    await eventually(lambda: ask("processor.billing.0", namespace, "ping").state == "without kinds")
+    assert ask("processor.billing.0", namespace, "info")["pool"] == "processor.billing"
+    assert await runtime.database.fetch_value("SELECT count(*) FROM worker") == 0
+    with pytest.raises(RayActorError):
+        ask("processor.billing.0", namespace, "retire", 5)
+    await eventually(lambda: actor_names(namespace) == [])

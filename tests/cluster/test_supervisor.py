@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psutil
 import pytest
+import ray
 
 from actors.supervisor import drain_supervisor, ensure_supervisor
 from sync.base.settings import PoolSettings, Settings
@@ -104,6 +106,15 @@ async def test_a_lag_grows_the_pool_and_quiet_shrinks_it(settings: Settings, nam
     await eventually(lambda: "consumer.one-off.1" in actor_names(namespace))
     await eventually(lambda: runtime.database.fetch_value("SELECT count(*) = 40 FROM job_run WHERE outcome = 0"))
     await eventually(lambda: sorted(actor_names(namespace)) == WANTED)
+
+
+async def test_no_secret_is_in_what_ray_writes_down(settings: Settings, namespace: str) -> None:
+    await up(settings, namespace)
+    secret = settings.secrets.keys["k1"].get_secret_value().encode()
+    session = Path(ray.worker._global_node.get_session_dir_path())
+    written = [path for path in session.rglob("*") if path.is_file()]
+    assert len(written) > 10
+    assert [path.name for path in written if secret in path.read_bytes()] == []
 
 
 async def test_drain_lets_everything_leave(settings: Settings, namespace: str, runtime: Runtime) -> None:

@@ -27,6 +27,7 @@ _GAP_S = 0.005
 _MAX_ITEMS = 200
 """More items than this become an empty list: "look at everything". Keeps a NOTIFY under its 8,000 bytes."""
 _MAX_BYTES = 7000
+_SEND_TIMEOUT_S = 2.0
 
 
 class Message(msgspec.Struct):
@@ -87,7 +88,10 @@ class Signals:
             log.warning("signal.unreadable", size=len(raw))
             return
         for callback in list(self._subscribers.get(message.t, ())):
-            callback(message.p)
+            try:
+                callback(message.p)
+            except Exception as error:  # a message of another make must not end the connection that brought it
+                log.warning("signal.refused", topic=message.t, error=str(error))
 
     async def _send_loop(self) -> None:
         while True:
@@ -103,7 +107,8 @@ class Signals:
             if len(message) > _MAX_BYTES:
                 message = msgspec.json.encode(Message(topic, []))
             try:
-                await self._transport.send(message)
+                async with asyncio.timeout(_SEND_TIMEOUT_S):
+                    await self._transport.send(message)
             except Exception as error:  # a lost hint costs a second of latency, an error here would cost the caller
                 log.warning("signal.lost", topic=topic, error=str(error))
 
@@ -181,9 +186,9 @@ class PostgresTransport:
             self._sender = await self._connect()
         try:
             await self._sender.execute("SELECT pg_notify('sync', %s)", (message.decode(),))
-        except psycopg.Error:
-            await self._sender.close()
-            self._sender = None
+        except BaseException:
+            sender, self._sender = self._sender, None
+            await sender.close()
             raise
 
     async def close(self) -> None:
@@ -193,7 +198,11 @@ class PostgresTransport:
 
     async def _connect(self) -> psycopg.AsyncConnection[Any]:
         return await psycopg.AsyncConnection.connect(
-            self._url, autocommit=True, application_name="sync.signals", options="-c synchronous_commit=off"
+            self._url,
+            autocommit=True,
+            application_name="sync.signals",
+            options="-c synchronous_commit=off",
+            connect_timeout=5,
         )
 
     async def _read(self, deliver: Callable[[bytes | str], None], listening: asyncio.Event) -> None:

@@ -69,7 +69,7 @@ class JobKind:
         try:
             checked = args if isinstance(args, self.args) else msgspec.convert(dict(_mapping(args)), self.args)
             return msgspec.json.encode(checked).decode()
-        except (msgspec.ValidationError, TypeError) as error:
+        except (msgspec.ValidationError, TypeError, UnicodeError) as error:
             raise Permanent(f"The arguments of {self.kind} are wrong: {error}", kind=self.kind) from error
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class JobContext:
     """One attempt of one job."""
 
-    __slots__ = ("_database", "_lease_id", "_worker_id", "finished_in_transaction", "job", "queue")
+    __slots__ = ("_database", "_lease_id", "_started", "_worker_id", "finished_in_transaction", "job", "queue")
 
     def __init__(self, job: Job, *, lease_id: int, worker_id: int, database: Database, queue: Queue) -> None:
         self.job = job
@@ -31,6 +31,7 @@ class JobContext:
         self._lease_id = lease_id
         self._worker_id = worker_id
         self._database = database
+        self._started = time.monotonic()
 
     @property
     def log(self) -> Any:
@@ -45,7 +46,6 @@ class JobContext:
         The check that this worker still holds the job comes last, so the lease row is locked only for the commit.
         Return Done (or nothing) after the block. Errors: LeaseLost, and nothing was written.
         """
-        started = time.monotonic()
         async with self._database.transaction() as tx:
             yield tx
             touched = await tx.execute(
@@ -54,7 +54,7 @@ class JobContext:
                     "lease": self._lease_id,
                     "worker": self._worker_id,
                     "job": self.job.id,
-                    "duration_ms": int((time.monotonic() - started) * 1000),
+                    "duration_ms": int((time.monotonic() - self._started) * 1000),
                     "attempt": self.job.attempt + 1,
                     "org": self.job.org_id,
                     "kind": self.job.kind,

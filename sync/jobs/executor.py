@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from sync.base.errors import Permanent, Transient
+from sync.base.errors import LeaseLost, Permanent, Transient
 from sync.base.logs import get_logger
 from sync.jobs.catalogue import Catalogue, JobKind
 from sync.jobs.claim import Lease
@@ -34,6 +34,8 @@ _YIELD_S = 0.005
 _UNKNOWN_KIND_S = 60.0
 """A kind that this process does not have (another version enqueued it) is left for a process that does."""
 _DURATION_WEIGHT = 0.05
+_STUBBORN_S = 5.0
+"""How long an interrupted handler may clean up before a shutdown goes on without it."""
 
 
 class _Slot:
@@ -78,7 +80,8 @@ class Executor:
         self._buffer: deque[tuple[Lease, Job]] = deque()
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._slots: list[_Slot] = []
-        self._running: dict[int, _Slot] = {}
+        self._running: set[_Slot] = set()
+        self._stopping = False
         self._room = asyncio.Event()
         self._low_water = 0
 
@@ -134,8 +137,9 @@ class Executor:
             if job.id == job_id:
                 del self._buffer[position]
                 self._done(Ended(lease, job, Ending.CANCELLED, reason="cancelled before it started"))
+                self._room.set()
                 return True
-        return self._interrupt(job_id, Ending.CANCELLED)
+        return any([self._interrupt(slot, Ending.CANCELLED) for slot in self._running_slots(job_id)])
 
     def release_buffered(self) -> int:
         """Give unstarted jobs back; returns how many."""
@@ -143,39 +147,45 @@ class Executor:
         while self._buffer:
             lease, job = self._buffer.popleft()
             self._done(Ended(lease, job, Ending.INTERRUPTED))
+        self._room.set()
         return count
 
     def forget(self) -> None:
-        """All leases are lost: drop what is buffered, stop what runs; results would be refused anyway."""
+        """All leases are lost: drop what is buffered, stop what runs; results are refused if that is true."""
         self._buffer.clear()
-        for job_id in list(self._running):
-            self._interrupt(job_id, Ending.LOST)
+        for slot in list(self._running):
+            self._interrupt(slot, Ending.INTERRUPTED)
+        self._room.set()
 
     async def drain(self, timeout_s: float) -> None:
-        """Let running jobs finish, then interrupt those that have not."""
-        deadline = self._monotonic() + timeout_s
-        while self._running and self._monotonic() < deadline:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.wait_room(), max(0.01, deadline - self._monotonic()))
-        for job_id in list(self._running):
-            self._interrupt(job_id, Ending.INTERRUPTED)
-        while self._running:
-            await self.wait_room()
+        """Let running jobs finish, then interrupt those that have not. One that ignores that is left to the rescue."""
+        await self._until_idle(timeout_s)
+        for slot in list(self._running):
+            self._interrupt(slot, Ending.INTERRUPTED)
+        await self._until_idle(_STUBBORN_S)
 
     async def stop(self) -> None:
-        for slot in self._slots:
-            if slot.task is not None:
-                slot.task.cancel()
-        await asyncio.gather(*(slot.task for slot in self._slots if slot.task), return_exceptions=True)
+        self._stopping = True
+        tasks = [slot.task for slot in self._slots if slot.task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_STUBBORN_S)
 
     async def sweep(self) -> None:
         """For ever: interrupt jobs that run past their time-out."""
         while True:
             await asyncio.sleep(_SWEEP_S)
             now = self._monotonic()
-            for job_id, slot in list(self._running.items()):
+            for slot in list(self._running):
                 if now > slot.deadline:
-                    self._interrupt(job_id, Ending.RETRY)
+                    self._interrupt(slot, Ending.RETRY)
+
+    async def _until_idle(self, timeout_s: float) -> None:
+        deadline = self._monotonic() + timeout_s
+        while self._running and (left := deadline - self._monotonic()) > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.wait_room(), left)
 
     # -- runners -------------------------------------------------------------------------------------------------
 
@@ -194,7 +204,7 @@ class Executor:
     async def _run(self, slot: _Slot) -> None:
         loop = asyncio.get_running_loop()
         turn = self._monotonic()
-        while True:
+        while not self._stopping:
             if not self._buffer:
                 waiter = loop.create_future()
                 self._waiting.append(waiter)
@@ -220,7 +230,7 @@ class Executor:
             )
             return
         slot.job, slot.deadline = job, started + kind.timeout_s
-        self._running[job.id] = slot
+        self._running.add(slot)
         context = JobContext(
             job, lease_id=lease.id, worker_id=self._worker_id(), database=self._database, queue=self._queue
         )
@@ -229,9 +239,9 @@ class Executor:
             ended = from_outcome(lease, job, outcome, self._elapsed_ms(started))
         except asyncio.CancelledError:
             ended = self._interrupted(slot, lease, job, kind, started)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             ended = from_error(lease, job, error, self._elapsed_ms(started), kind.backoff, self._rng)
-        del self._running[job.id]
+        self._running.discard(slot)
         slot.job = None
         if context.finished_in_transaction:
             ended = Ended(lease, job, Ending.DONE, ended.duration_ms, recorded=True)
@@ -249,8 +259,8 @@ class Executor:
             return from_error(lease, job, error, elapsed, kind.backoff, self._rng)
         if ending is None:
             if task is not None and task.cancelling():  # the process is stopping, not the job
+                self._running.discard(slot)
                 self._end(Ended(lease, job, Ending.INTERRUPTED, elapsed))
-                del self._running[job.id]
                 raise asyncio.CancelledError
             error = Transient("The handler raised CancelledError by itself.")
             return from_error(lease, job, error, elapsed, kind.backoff, self._rng)
@@ -267,9 +277,12 @@ class Executor:
         if task is not None:
             task.uncancel()
 
-    def _interrupt(self, job_id: int, ending: Ending) -> bool:
-        slot = self._running.get(job_id)
-        if slot is None or slot.task is None or slot.interrupt is not None:
+    def _running_slots(self, job_id: int) -> list[_Slot]:
+        """Usually one; two when a claim of this job got lost in a crash of the server and it was claimed again."""
+        return [slot for slot in self._running if slot.job is not None and slot.job.id == job_id]
+
+    def _interrupt(self, slot: _Slot, ending: Ending) -> bool:
+        if slot.task is None or slot.interrupt is not None:
             return False
         slot.interrupt = ending
         slot.task.cancel()
@@ -306,7 +319,9 @@ def _report(ended: Ended) -> None:
         error=error.get("message"),
         correlation_id=(ended.job.meta or {}).get("correlation_id"),
     )
-    if ended.ending is Ending.DEAD:
+    if error.get("class") == LeaseLost.__name__:
+        bound.warning("job.lease_lost")
+    elif ended.ending is Ending.DEAD:
         bound.error("job.dead", trace=error.get("trace"))
     elif ended.ending is Ending.RETRY:
         bound.warning("job.retried", in_s=round(ended.delay_s, 1))

@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 import psycopg
 
-from sync.base.errors import SyncError
+from sync.base.errors import SyncError, Transient
 from sync.base.logs import get_logger
-from sync.jobs.decide import Ended
+from sync.jobs.claim import Lease
+from sync.jobs.decide import Ended, refused
 from sync.jobs.outcome import Ending
 from sync.store.dedicated import DedicatedConnection
 from sync.store.engine import Connection, Database, as_literal, translate
@@ -21,32 +22,33 @@ log = get_logger(__name__)
 
 _PARTIAL_DELAY_S = 0.1
 """Results of a lease that still runs wait this long for company."""
-_BATCH = 5000
 _RETRY_S = 0.5
 _BACKLOG = 20_000
 """Above this many unwritten results no new jobs are claimed."""
 
 _FINAL = (Ending.DONE, Ending.CANCELLED, Ending.DEAD)
+_WITH_CONTENT = (Ending.RETRY, Ending.SNOOZE, Ending.CANCELLED, Ending.DEAD)
+"""Endings that carry something a handler said, which PostgreSQL might refuse."""
 
 
 class Finisher:
     """Collects results and writes them; one per member, on a connection of its own.
 
     A failed write is tried again until it succeeds: writing the same results twice is harmless, because the second
-    time the lease is gone.
+    time the lease is gone, or says which of its jobs have ended.
     """
 
     def __init__(self, database: Database, worker_id: Callable[[], int]) -> None:
         self._db = DedicatedConnection(database)
         self._worker_id = worker_id
         self._ended: list[Ended] = []
-        self._complete: list[int] = []
+        self._complete: list[Lease] = []
         self._urgent = asyncio.Event()
         self._some = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._scheduled: list[Callable[[float], None]] = []
-        self._written: list[Callable[[set[int]], None]] = []
+        self._written: list[Callable[[set[int], list[Lease]], None]] = []
 
     @property
     def backlog(self) -> int:
@@ -60,8 +62,9 @@ class Finisher:
         """Call with the seconds until the soonest retry of every batch written."""
         self._scheduled.append(callback)
 
-    def on_written(self, callback: Callable[[set[int]], None]) -> None:
-        """Call with the queues of every batch written: only now do its jobs no longer count as running."""
+    def on_written(self, callback: Callable[[set[int], list[Lease]], None]) -> None:
+        """Call with the queues of every batch written, whose jobs only now no longer count as running, and with the
+        leases that ended with it."""
         self._written.append(callback)
 
     def add(self, ended: Ended) -> None:
@@ -70,8 +73,14 @@ class Finisher:
         ended.lease.unfinished -= 1
         self._idle.clear()
         if ended.lease.unfinished == 0:
-            self._complete.append(ended.lease.id)
-            self._urgent.set()
+            self.close_lease(ended.lease)
+        self._some.set()
+
+    def close_lease(self, lease: Lease) -> None:
+        """Nothing of this lease is left to run."""
+        self._complete.append(lease)
+        self._idle.clear()
+        self._urgent.set()
         self._some.set()
 
     async def run(self) -> None:
@@ -100,34 +109,49 @@ class Finisher:
         self._some.clear()
         ended, self._ended = self._ended, []
         complete, self._complete = self._complete, []
-        while True:
-            try:
-                await self._write(ended, complete)
-                break
-            except SyncError as error:
-                log.warning("finish.retried", results=len(ended), error=str(error))
-                await asyncio.sleep(_RETRY_S)
+        await self._persist([e for e in ended if not e.recorded], [lease.id for lease in complete])
         queues = {e.lease.queue_id for e in ended}
         for callback in self._written:
-            callback(queues)
-        if not self._ended:
+            callback(queues, complete)
+        if not self._ended and not self._complete:
             self._idle.set()
 
+    async def _persist(self, ended: list[Ended], complete: list[int]) -> None:
+        """Write until PostgreSQL takes it. A batch that it refuses is split until the refused result is alone."""
+        while True:
+            try:
+                return await self._write(ended, complete)
+            except Transient as error:
+                log.warning("finish.retried", results=len(ended), error=str(error))
+            except SyncError as error:
+                log.error("finish.refused", results=len(ended), error=str(error))
+                if len(ended) > 1:
+                    half = len(ended) // 2
+                    await self._persist(ended[:half], [])
+                    return await self._persist(ended[half:], complete)
+                if ended and ended[0].ending in _WITH_CONTENT and await self._bury(ended[0], complete, error):
+                    return None
+            await asyncio.sleep(_RETRY_S)
+
+    async def _bury(self, ended: Ended, complete: list[int], error: SyncError) -> bool:
+        """What a handler returned or raised cannot be stored: a dead letter that says so, or nobody's results pass."""
+        try:
+            await self._write([refused(ended, error)], complete)
+        except SyncError:
+            return False
+        return True
+
     async def _write(self, ended: list[Ended], complete: list[int]) -> None:
-        fresh = [e for e in ended if not e.recorded]
-        if all(e.ending is Ending.DONE and e.job.unique_key is None for e in fresh):
-            await self._write_done(fresh, complete)
+        if all(e.ending is Ending.DONE and e.job.unique_key is None for e in ended):
+            await self._write_done(ended, complete)
         else:
-            await self._write_mixed(fresh, complete)
+            await self._write_mixed(ended, complete)
 
     async def _write_done(self, ended: Sequence[Ended], complete: list[int]) -> None:
         await self._db.execute(
             load_sql("finish_done"),
             {
-                "worker": self._worker_id(),
-                "complete": complete,
-                "leases": [e.lease.id for e in ended],
-                "ids": [e.job.id for e in ended],
+                **self._whose(ended, complete),
                 "durations": [e.duration_ms for e in ended],
                 "attempts": [e.job.attempt + 1 for e in ended],
                 "orgs": [e.job.org_id for e in ended],
@@ -139,8 +163,8 @@ class Finisher:
         connection = await self._db.get()
         try:
             async with connection.transaction():
-                held = await self._held(connection, ended, complete)
-                mine = [e for e in ended if e.lease.id in held and e.ending is not Ending.LOST]
+                fresh = await self._fresh(connection, ended, complete)
+                mine = [e for e in ended if (e.lease.id, e.job.id) in fresh]
                 await _log(connection, [e for e in mine if e.ending is not Ending.INTERRUPTED], self._worker_id())
                 later = [e for e in mine if e.ending in (Ending.RETRY, Ending.SNOOZE)]
                 await _later(connection, later)
@@ -155,17 +179,18 @@ class Finisher:
             for callback in self._scheduled:
                 callback(soonest)
 
-    async def _held(self, connection: Connection, ended: Sequence[Ended], complete: list[int]) -> set[int]:
-        cursor = await connection.execute(
-            as_literal(load_sql("finish_leases")),
-            {
-                "worker": self._worker_id(),
-                "complete": complete,
-                "leases": [e.lease.id for e in ended],
-                "ids": [e.job.id for e in ended],
-            },
-        )
-        return {row["id"] for row in await cursor.fetchall()}
+    async def _fresh(self, connection: Connection, ended: Sequence[Ended], complete: list[int]) -> set[tuple[int, int]]:
+        cursor = await connection.execute(as_literal(load_sql("finish_leases")), self._whose(ended, complete))
+        return {(row["lease_id"], row["job_id"]) for row in await cursor.fetchall()}
+
+    def _whose(self, ended: Sequence[Ended], complete: list[int]) -> dict[str, Any]:
+        return {
+            "worker": self._worker_id(),
+            "complete": complete,
+            "partial": list({e.lease.id for e in ended}.difference(complete)),
+            "leases": [e.lease.id for e in ended],
+            "ids": [e.job.id for e in ended],
+        }
 
 
 async def _log(connection: Connection, ended: Sequence[Ended], worker_id: int) -> None:
@@ -225,7 +250,7 @@ def _rows(ended: Sequence[Ended]) -> dict[str, Any]:
         "lanes": [e.job.lane if e.ending is Ending.INTERRUPTED else e.lane for e in ended],
         "attempts": [e.attempts_spent for e in ended],
         "max_attempts": [e.job.max_attempts for e in ended],
-        "crashes": [e.job.crashes for e in ended],
+        "crashes": [e.crashes for e in ended],
         "enqueued": [e.job.enqueued_s for e in ended],
         "orgs": [e.job.org_id for e in ended],
         "kinds": [e.job.kind for e in ended],

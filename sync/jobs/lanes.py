@@ -1,7 +1,8 @@
 """Fair shares: deficit round robin over the orgs that have work in one queue. Pure, rebuilt from the store at will.
 
-Each member keeps one ring per queue. An org's turn adds its weight's share to its deficit and asks for as many jobs;
-what it did not have is forgotten, so nobody saves up while idle, and a lone org gets the whole claim.
+Each member keeps one ring per queue. An org's turn adds its weight's share to its deficit and asks for as many jobs; a
+turn that the claim has no room for goes on in the next one, so small claims are shared like large ones. What an org
+did not have is forgotten, so nobody saves up while idle, and a lone org gets the whole claim.
 """
 
 from __future__ import annotations
@@ -31,6 +32,18 @@ class _Org:
     weight: float = 1.0
     deficit: float = 0.0
     lanes: set[int] = field(default_factory=set)
+    renewed: set[int] = field(default_factory=set)
+    """Lanes heard of since they were last asked: a claim that was already on its way says nothing about them."""
+
+    def spend(self, unit: float, most: int) -> int:
+        """Jobs to ask for now. A turn is worth `unit * weight` jobs; one that was cut short is finished first."""
+        share = unit * self.weight
+        self.deficit = min(self.deficit, share + 1)  # cut short when claims were larger
+        if self.deficit < 1:
+            self.deficit += share
+        quantum = min(int(self.deficit), most)
+        self.deficit -= quantum
+        return quantum
 
 
 class FairRing:
@@ -63,6 +76,7 @@ class FairRing:
         if org is None:
             org = self._orgs[org_id] = _Org(self._weights.get(org_id, 1.0))
         org.lanes.add(lane)
+        org.renewed.add(lane)
 
     def set_weights(self, weights: Mapping[str, float]) -> None:
         """Shares of orgs that differ from 1; replaces all earlier ones."""
@@ -92,33 +106,33 @@ class FairRing:
             if _normal(org.lanes) and (caps is None or caps.get(name, limit) > 0)
         ]
         ready = ready[:_MAX_ORGS_PER_CLAIM]
-        if not ready or limit <= 0:
-            return []
-        unit = max(1.0, limit / sum(self._orgs[name].weight for name in ready))
         quanta: dict[str, int] = {}
         remaining = limit
-        while remaining > 0 and not quanta:  # weights below 1 may need several rounds before anybody has a whole job
+        while remaining > 0 and ready:  # again for fractions of jobs, and for what caps leave to others
+            unit = max(1.0, remaining / sum(self._orgs[name].weight for name in ready))
             for name in ready:
-                org = self._orgs[name]
-                org.deficit = min(org.deficit, unit * org.weight + 1) + unit * org.weight
-                quantum = min(int(org.deficit), remaining, limit if caps is None else caps.get(name, limit))
-                if quantum > 0:
-                    quanta[name] = quantum
+                most = remaining if caps is None else min(remaining, caps.get(name, limit) - quanta.get(name, 0))
+                quantum = self._orgs[name].spend(unit, most)
+                if quantum:
+                    quanta[name] = quanta.get(name, 0) + quantum
                     remaining -= quantum
+                if remaining == 0 and self._orgs[name].deficit >= 1:
+                    break  # its turn goes on in the next claim
                 self._orgs.move_to_end(name)
                 if remaining == 0:
                     break
-        return [self._request(name, quantum) for name, quantum in quanta.items()]
+            if caps is not None:
+                ready = [name for name in ready if caps.get(name, limit) > quanta.get(name, 0)]
+        return [self._request(name, min(_normal(self._orgs[name].lanes)), quantum) for name, quantum in quanta.items()]
 
-    def plan_solo(self) -> LaneRequest | None:
-        """One job that must run alone; orgs take turns."""
+    def plan_solo(self, caps: Mapping[str, int] | None = None) -> list[LaneRequest]:
+        """One job that must run alone, if there is one; orgs take turns."""
         for name, org in self._orgs.items():
             solo = [lane for lane in org.lanes if lane >= LANES]
-            if solo:
+            if solo and (caps is None or caps.get(name, 1) > 0):
                 self._orgs.move_to_end(name)
-                lane = min(solo)
-                return LaneRequest(name, lane, self._marks.get((name, lane), 0), 1)
-        return None
+                return [self._request(name, min(solo), 1)]
+        return []
 
     def record(self, requests: Iterable[LaneRequest], claimed: Mapping[tuple[str, int], tuple[int, int]]) -> None:
         """What a claim brought. claimed: (org, lane) -> (jobs, highest seq)."""
@@ -130,15 +144,15 @@ class FairRing:
             org = self._orgs.get(request.org_id)
             if org is None:
                 continue
-            org.deficit = max(0.0, org.deficit - count)
             if count < request.quantum:  # ran dry
                 org.deficit = 0.0
-                org.lanes.discard(request.lane)
+                if request.lane not in org.renewed:
+                    org.lanes.discard(request.lane)
                 if not org.lanes:
                     del self._orgs[request.org_id]
 
-    def _request(self, name: str, quantum: int) -> LaneRequest:
-        lane = min(_normal(self._orgs[name].lanes))
+    def _request(self, name: str, lane: int, quantum: int) -> LaneRequest:
+        self._orgs[name].renewed.discard(lane)
         return LaneRequest(name, lane, self._marks.get((name, lane), 0), quantum)
 
 

@@ -13,10 +13,11 @@ from sync.base.errors import SyncError
 from sync.base.logs import get_logger
 from sync.base.settings import PoolSettings, QueueSettings
 from sync.jobs.catalogue import Catalogue
-from sync.jobs.claim import Claimer
+from sync.jobs.claim import Claimer, Lease
 from sync.jobs.executor import Executor
 from sync.jobs.finish import Finisher
 from sync.jobs.heartbeat import Heartbeat, Vitals
+from sync.jobs.model import Job
 from sync.jobs.outcome import Ending
 from sync.jobs.queue import Queue
 from sync.jobs.rescue import Rescuer, disown_predecessors
@@ -91,6 +92,8 @@ class PoolMember:
         self._state = "new"
         self._loops: list[asyncio.Task[None]] = []
         self._rebirth: asyncio.Task[None] | None = None
+        self._registered = asyncio.Event()
+        """Not set while declared dead: what we claimed then would be rescued at once."""
         self._next_poll = 0.0
         self._succeeded: set[int] = set()
         self._unsubscribe: list[Any] = []
@@ -99,7 +102,7 @@ class PoolMember:
         """Register and begin to claim. Errors: Transient when PostgreSQL cannot be reached."""
         await self._register(first=True)
         self._finisher.on_scheduled(self._poll_within)
-        self._finisher.on_written(self._places_freed)
+        self._finisher.on_written(self._written)
         signals = self._runtime.signals
         self._unsubscribe = [
             signals.subscribe(f"queue.{self.pool}", self._hinted),
@@ -185,6 +188,9 @@ class PoolMember:
     async def _step(self, now: float) -> bool:
         """One pass; whether the next should follow at once."""
         self._wake.clear()
+        await self._registered.wait()
+        if self._claimer.must_recover:
+            await self._recover()
         if now >= self._next_poll:
             next_due = await self._claimer.poll()
             self._poll_again(now, next_due)
@@ -198,26 +204,45 @@ class PoolMember:
         if limit <= 0:
             await self._executor.wait_room()
             return True
-        leases = await self._claimer.claim(limit)
-        for lease, jobs in leases:
-            self._executor.submit(lease, jobs)
+        self._submit(await self._claimer.claim(limit))
         return True
+
+    def _submit(self, leases: list[tuple[Lease, list[Job]]]) -> None:
+        for lease, jobs in leases:
+            if lease.id in self._claimer.held:  # else we were declared dead while the claim was on its way
+                self._executor.submit(lease, jobs)
+
+    async def _recover(self) -> None:
+        """Run what we hold without knowing (see `Claimer.recover`)."""
+        found = await self._claimer.recover()
+        if found:
+            log.warning("leases.recovered", leases=len(found), jobs=sum(len(jobs) for _, jobs in found))
+        for lease, jobs in found:
+            if not jobs:
+                self._finisher.close_lease(lease)
+            elif jobs[0].runs_alone:
+                await self._executor.quiet()
+                await self._run_alone([(lease, jobs)])
+            else:
+                self._submit([(lease, jobs)])
 
     async def _run_solo(self) -> bool:
         """Run jobs that were with a worker when it died, each with nothing else in flight."""
         await self._executor.quiet()
         ran = False
         for _ in range(_SOLO_ROUND):
-            leases = await self._claimer.claim_solo()
-            if not leases or self._state != "active":
+            leases = await self._claimer.claim_solo() if self._state == "active" else []
+            if not leases:
                 break
-            for lease, jobs in leases:
-                self._executor.submit(lease, jobs)
-            await self._executor.quiet()
-            # Written before the next one may kill this process, or the survivor would be blamed as well.
-            await self._finisher.drained()
+            await self._run_alone(leases)
             ran = True
         return ran
+
+    async def _run_alone(self, leases: list[tuple[Lease, list[Job]]]) -> None:
+        self._submit(leases)
+        await self._executor.quiet()
+        # Written before the next one may kill this process, or the survivor would be blamed as well.
+        await self._finisher.drained()
 
     async def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._wake.is_set():
@@ -247,7 +272,8 @@ class PoolMember:
         if ended.ending is Ending.DONE:
             self._succeeded.add(ended.lease.queue_id)
 
-    def _places_freed(self, queue_ids: set[int]) -> None:
+    def _written(self, queue_ids: set[int], leases: list[Lease]) -> None:
+        self._claimer.held.difference_update(lease.id for lease in leases)
         if self._claimer.places_freed(queue_ids):
             self._wake.set()
 
@@ -257,13 +283,14 @@ class PoolMember:
 
     async def _register(self, *, first: bool) -> None:
         database = self._runtime.database
-        if first and await disown_predecessors(database, self.name, self._node):
+        if not first or await disown_predecessors(database, self.name, self._node):
             await Rescuer(database, self._runtime.signals, self._settings).step()
         self.worker_id = await database.fetch_value(
             "INSERT INTO worker (name, pool, node, pid) VALUES (%(name)s, %(pool)s, %(node)s, %(pid)s) RETURNING id",
             {"name": self.name, "pool": self.pool, "node": self._node, "pid": os.getpid()},
         )
-        self._claimer.worker_id = self.worker_id
+        self._claimer.begin(self.worker_id)
+        self._registered.set()
         loop = asyncio.get_running_loop()
         self._heartbeat = Heartbeat(
             database.url,
@@ -280,6 +307,8 @@ class PoolMember:
         if self._state != "active":
             return
         log.warning("worker.declared_dead", name=self.name, worker_id=self.worker_id)
+        self._registered.clear()
+        self._claimer.held.clear()
         self._executor.forget()
         self._rebirth = asyncio.create_task(self._reborn(), name=f"{self.name}.reborn")
 

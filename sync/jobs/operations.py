@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from sync.base.errors import Permanent
 from sync.jobs.views import (
     FINISHED_STATES,
     STATES,
+    WORKER_DIED,
     JobDetail,
     JobFilter,
     Page,
@@ -23,6 +26,8 @@ _END = 2**63 - 1
 _ORGS = 500
 _BITE = 1000
 _PURGE_BITE = 10_000
+_LOOKS = 3
+"""A job that moves (is claimed, promoted) just when it is looked for is in neither place: look again."""
 
 
 class QueueOperations:
@@ -71,6 +76,7 @@ class QueueOperations:
                 "orgs": await self._orgs(org_id),
                 "before": before or _END,
                 "limit": limit + 1,
+                "worker_died": msgspec.json.encode(WORKER_DIED).decode(),
                 "kind": kind,
                 "queue": queue,
                 **{state: state in wanted for state in STATES},
@@ -97,7 +103,8 @@ class QueueOperations:
             )
             meta = row["meta"] or {}
             errors = meta.get("errors") or []
-            view = job_view({**row, **(extra or {}), "error": errors[-1] if errors else None})
+            error = WORKER_DIED if row["error_class"] == WORKER_DIED["class"] else errors[-1] if errors else None
+            view = job_view({**row, **(extra or {}), "error": error})
             return JobDetail(
                 view,
                 [attempt_view(attempt) for attempt in attempts],
@@ -111,12 +118,16 @@ class QueueOperations:
         """Ids of jobs that match, at most `limit`: the preview of an operation by filter."""
         if chosen.ids:
             return list(chosen.ids[:limit])
-        page = await self.list_jobs(org_id, states=chosen.states, kind=chosen.kind, queue=chosen.queue, limit=limit)
-        return [
-            job.id
-            for job in page.items
-            if chosen.error_class is None or (job.error or {}).get("class") == chosen.error_class
-        ]
+        ids: list[int] = []
+        before = None
+        while True:
+            page = await self.list_jobs(
+                org_id, states=chosen.states, kind=chosen.kind, queue=chosen.queue, before=before, limit=limit
+            )
+            ids += [job.id for job in page.items if chosen.error_class in (None, (job.error or {}).get("class"))]
+            before = page.next_before
+            if before is None or len(ids) >= limit:
+                return ids[:limit]
 
     async def count(self, org_id: str | None, chosen: JobFilter, cap: int = 10_000) -> int:
         """How many jobs match, at most `cap`."""
@@ -155,17 +166,22 @@ class QueueOperations:
         if tx is None:
             async with self._database.transaction() as own:
                 return await self.cancel(org_id, ids, by, own)
-        rows = await tx.fetch_all(
-            load_sql("cancel_jobs"), {"ids": list(ids), "org": org_id, "orgs": await self._orgs(org_id), "by": by}
-        )
-        running = [str(row["id"]) for row in rows if row["result"] == "requested"]
+        orgs = await self._orgs(org_id)
+        results: dict[int, str] = {}
+        for _ in range(_LOOKS):
+            missing = [job_id for job_id in ids if job_id not in results]
+            if not missing:
+                break
+            rows = await tx.fetch_all(load_sql("cancel_jobs"), {"ids": missing, "org": org_id, "orgs": orgs, "by": by})
+            results |= {row["id"]: row["result"] for row in rows}
+        running = [str(job_id) for job_id, result in results.items() if result == "requested"]
 
         async def tell() -> None:
             if running:
                 self._signals.publish("cancel", *running)
 
         tx.after_commit(tell)
-        return {row["id"]: row["result"] for row in rows}
+        return results
 
     async def purge(self, org_id: str | None, states: Sequence[str] = (), by: str = "purge") -> dict[str, int]:
         """Remove jobs of these states, by default the finished ones: state -> removed.

@@ -8,14 +8,14 @@ harms neither the group nor its row.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
 import psycopg
 
-from sync.base.errors import ConfigurationError, Permanent, SyncError
+from sync.base.errors import ConfigurationError, Permanent, Transient
 from sync.base.ids import check_org_id
 from sync.jobs.catalogue import Catalogue
 from sync.jobs.model import EnqueueResult, Meta, NewJob
@@ -29,6 +29,11 @@ _COPY_FROM = 8
 _GROUP = 1000
 _MAX_GATHERED = 20_000
 _CHUNK = 5000
+_MAX_KEY_BYTES = 1000
+"""Keys stand in indexes, whose entries PostgreSQL limits to about 2,700 bytes."""
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_ROLLED_BACK = {"40001", "40P01", "55P03"}
+"""SQLSTATEs of a passing trouble that surely left nothing behind."""
 _COPY = "COPY job (seq, queue_id, lane, max_attempts, org_id, kind, args, meta) FROM STDIN"
 
 
@@ -55,6 +60,9 @@ class _Row(NamedTuple):
         return f"{self.queue_id}/{self.lane}/{self.org_id}"
 
 
+_Waiting = tuple[_Row, asyncio.Future[EnqueueResult]]
+
+
 class Queue:
     """Enqueues jobs of the catalogue's kinds. Errors: Permanent (unknown kind, wrong arguments), Transient."""
 
@@ -64,7 +72,7 @@ class Queue:
         self._catalogue = catalogue
         self._queues: dict[str, tuple[int, str]] = {}
         self._db = DedicatedConnection(database)
-        self._gathered: list[tuple[_Row, asyncio.Future[EnqueueResult]]] = []
+        self._gathered: list[_Waiting] = []
         self._writer: asyncio.Task[None] | None = None
         self._space = asyncio.Event()
         self._space.set()
@@ -81,8 +89,7 @@ class Queue:
 
     async def close(self) -> None:
         if self._writer is not None:
-            with contextlib.suppress(SyncError):
-                await self._writer
+            await asyncio.wait([self._writer])
         await self._db.drop()
 
     async def enqueue(self, job: NewJob, tx: Transaction | None = None) -> EnqueueResult:
@@ -129,11 +136,12 @@ class Queue:
         if not 1 <= max_attempts <= 1000:
             raise Permanent("max_attempts must be 1 to 1000.")
         args = kind.encode(job.args)
-        if "\\u0000" in args:
-            raise Permanent("The arguments hold a NUL character, which PostgreSQL cannot store.")
+        _check_json("The arguments hold", args)
         unique_key = job.unique_key
         if unique_key is None and kind.unique is not None:
             unique_key = kind.unique(msgspec.json.decode(args, type=kind.args))
+        _check_key("unique_key", unique_key)
+        _check_key("idempotency_key", job.idempotency_key)
         return _Row(queue_id, pool, lane, max_attempts, job.org_id, kind.kind, args, _meta(job.meta), job, unique_key)
 
     async def _wake(self, rows: Sequence[_Row]) -> None:
@@ -150,33 +158,35 @@ class Queue:
             self._space.set()
             try:
                 results = await self._write([row for row, _ in group])
-            except SyncError as error:
-                await self._one_by_one(group, error)
-                continue
-            except BaseException as error:
-                for _, future in group:
-                    if not future.done():
-                        future.set_exception(error)
+            except Transient as error:
+                if error.fields.get("sqlstate") in _ROLLED_BACK:
+                    await self._one_by_one(group, error)
+                else:  # the commit may have arrived and only its answer got lost: again could make every job twice
+                    _settle(group, [error] * len(group))
+            except asyncio.CancelledError:
+                _settle(group, [Transient("Enqueueing was cut off: the process is stopping.")] * len(group))
                 raise
-            await self._wake([row for row, _ in group])
-            for (_, future), result in zip(group, results, strict=True):
-                if not future.done():
-                    future.set_result(result)
+            except Exception as error:
+                await self._one_by_one(group, error)
+            else:
+                await self._wake([row for row, _ in group])
+                _settle(group, results)
 
-    async def _one_by_one(self, group: list[tuple[_Row, asyncio.Future[EnqueueResult]]], error: SyncError) -> None:
-        """One bad row must not fail the others: after a failed group each is written alone."""
+    async def _one_by_one(self, group: Sequence[_Waiting], error: Exception) -> None:
+        """One bad row must not fail the others: after a refused group, which changed nothing, each is written alone."""
+        if len(group) == 1:
+            _settle(group, [error])
+            return
         for row, future in group:
             if future.done():
                 continue
-            if len(group) == 1:
-                future.set_exception(error)
-                continue
             try:
                 result = (await self._write([row]))[0]
+            except Exception as own:
+                _settle([(row, future)], [own])
+            else:
                 await self._wake([row])
-                future.set_result(result)
-            except SyncError as own:
-                future.set_exception(own)
+                _settle([(row, future)], [result])
 
     async def _write(self, rows: Sequence[_Row]) -> list[EnqueueResult]:
         connection = await self._db.get()
@@ -192,6 +202,16 @@ class Queue:
         except BaseException:
             await self._db.drop()
             raise
+
+
+def _settle(group: Sequence[_Waiting], results: Sequence[EnqueueResult | Exception]) -> None:
+    for (_, future), result in zip(group, results, strict=True):
+        if future.done():  # its caller gave up
+            continue
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
 
 
 async def _insert(connection: Connection, row: _Row) -> EnqueueResult:
@@ -261,4 +281,28 @@ def _escape(json: str | None) -> str:
 
 
 def _meta(meta: Meta | None) -> str | None:
-    return None if meta is None else msgspec.json.encode(meta).decode()
+    if meta is None:
+        return None
+    try:
+        text = msgspec.json.encode(meta).decode()
+    except (TypeError, UnicodeError) as error:
+        raise Permanent(f"meta cannot be written as JSON: {error}") from error
+    _check_json("meta holds", text)
+    return text
+
+
+def _check_json(what_holds: str, text: str) -> None:
+    if "\\u0000" in text and _NUL.search(text):
+        raise Permanent(f"{what_holds} a NUL character, which PostgreSQL cannot read out of JSON.")
+
+
+def _check_key(name: str, key: str | None) -> None:
+    """A key that PostgreSQL refuses would fail the whole group it is written with."""
+    if key is None:
+        return
+    try:
+        fits = 0 < len(key.encode()) <= _MAX_KEY_BYTES and "\x00" not in key
+    except UnicodeError:
+        fits = False
+    if not fits:
+        raise Permanent(f"{name} must be 1 to {_MAX_KEY_BYTES} bytes of text without NUL characters.")

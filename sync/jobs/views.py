@@ -16,6 +16,9 @@ STATES = ("waiting", "scheduled", "retrying", "running", "done", "cancelled", "d
 OPEN_STATES = ("waiting", "scheduled", "retrying", "running")
 FINISHED_STATES = ("done", "cancelled", "dead", "discarded")
 
+WORKER_DIED = {"class": "WorkerDied", "message": "Its worker process died each time this job ran."}
+"""The error of a job that nobody was left to report on."""
+
 _ENDING_NAMES = {ending: ending.name.lower() for ending in Ending}
 
 

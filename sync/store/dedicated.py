@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 from typing import Any
 
 import psycopg
@@ -15,13 +16,18 @@ class DedicatedConnection:
     """Autocommit; reconnects on the first use after a failure. Not for concurrent use."""
 
     def __init__(self, database: Database) -> None:
+        self.opened = 0
+        """Connections opened so far."""
         self._database = database
         self._connection: Connection | None = None
 
     async def get(self) -> Connection:
         """The live connection. Errors: Transient when the server cannot be reached."""
+        if self._connection is not None and _left_by_server(self._connection):
+            await self.drop()
         if self._connection is None or self._connection.closed:
             self._connection = await self._database.connect()
+            self.opened += 1
         return self._connection
 
     async def fetch_all(self, query: str, params: Params = None) -> list[DictRow]:
@@ -61,3 +67,19 @@ class DedicatedConnection:
 
     async def __aexit__(self, *_: Any) -> None:
         await self.drop()
+
+
+def _left_by_server(connection: Connection) -> bool:
+    """Whether the server hung up while nothing was asked: seen now, it costs nobody a statement of unknown fate."""
+    if connection.closed:
+        return False
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    for _ in range(3):  # its goodbye, then the end of the stream
+        if not poll.poll(0):
+            return False
+        try:
+            connection.pgconn.consume_input()
+        except psycopg.Error:
+            return True
+    return True

@@ -119,9 +119,13 @@ async def member(
 ) -> AsyncIterator[PoolMember]:
     one = PoolMember(runtime, pool, name, "test-node", PoolSettings(concurrency=concurrency))
     await one.start()
+    failure = asyncio.create_task(one.failure())
     try:
         yield one
+        if failure.done():
+            failure.result()  # one of its loops died: the process would have ended
     finally:
+        failure.cancel()
         await one.drain(5)
         await one.stop()
 

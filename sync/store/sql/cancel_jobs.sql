@@ -1,14 +1,15 @@
 -- Operator: jobs that have not started are cancelled here; running ones get a request that their worker reads.
--- Parameters: ids (array), org (NULL: any), by. Indexes: job_pick, job_reentered, primary keys.
+-- A job that a claim or a promotion moves just now is waited for and then in neither result: look again.
+-- Parameters: ids (array), org (NULL: any), orgs (to look for in job), by. Indexes: job_pick, job_reentered, primary keys.
 WITH waiting AS (
   DELETE FROM job WHERE ctid = ANY (ARRAY(
-    SELECT ctid FROM job WHERE job_id = ANY (%(ids)s::bigint[]) AND (%(org)s::text IS NULL OR org_id = %(org)s) FOR UPDATE SKIP LOCKED))
+    SELECT ctid FROM job WHERE job_id = ANY (%(ids)s::bigint[]) AND (%(org)s::text IS NULL OR org_id = %(org)s) FOR UPDATE))
   RETURNING job_id AS id, queue_id, attempt, org_id, kind, unique_key
 ), first_time AS (
   DELETE FROM job WHERE ctid = ANY (ARRAY(
     SELECT j.ctid FROM queue q CROSS JOIN unnest(%(orgs)s::text[]) AS o(org_id) CROSS JOIN generate_series(0, 7) AS l(lane)
     JOIN job j ON j.queue_id = q.id AND j.org_id = o.org_id AND j.lane = l.lane AND j.seq = ANY (%(ids)s::bigint[])
-    WHERE j.job_id IS NULL FOR UPDATE OF j SKIP LOCKED))
+    WHERE j.job_id IS NULL FOR UPDATE OF j))
   RETURNING seq AS id, queue_id, attempt, org_id, kind, unique_key
 ), scheduled AS (
   DELETE FROM job_scheduled WHERE job_id = ANY (%(ids)s::bigint[]) AND (%(org)s::text IS NULL OR org_id = %(org)s)

@@ -1,5 +1,6 @@
 -- Claim from a queue with a concurrency limit: one lease per job, so the leases are the count of what runs.
--- The caller holds the queue's row FOR UPDATE in the same transaction. Parameters and index as in claim.sql.
+-- The caller holds the queue's row FOR UPDATE in the same transaction. Parameters and index as in claim.sql;
+-- lease is the id of the first one.
 WITH pick AS MATERIALIZED (
   SELECT j.tid
   FROM unnest(%(orgs)s::text[], %(lanes)s::smallint[], %(marks)s::bigint[], %(quanta)s::int[]) AS t(org_id, lane, mark, quantum)
@@ -11,7 +12,7 @@ WITH pick AS MATERIALIZED (
 ), taken AS (
   DELETE FROM job WHERE ctid = ANY (ARRAY(SELECT tid FROM pick)) RETURNING org_id, sync_pack(job) AS packed
 )
-INSERT INTO job_lease (worker_id, queue_id, org_id, size, jobs)
-SELECT %(worker)s, %(queue)s, org_id, 1, '[' || packed || ']'
+INSERT INTO job_lease (id, worker_id, queue_id, org_id, size, jobs) OVERRIDING SYSTEM VALUE
+SELECT %(lease)s + row_number() OVER () - 1, %(worker)s, %(queue)s, org_id, 1, '[' || packed || ']'
 FROM taken
 RETURNING id, jobs

@@ -1,4 +1,5 @@
--- Which lanes of these queues hold work: a loose index scan, one descent per lane that exists.
+-- Which lanes of these queues hold work: a loose index scan, one descent per lane that exists. Paused queues have none
+-- for us, or their lanes would be asked again after every look.
 -- Parameters: queues (array). Index: job_pick.
 SELECT q.id AS queue_id, found.org_id, found.lane
 FROM unnest(%(queues)s::smallint[]) AS q(id)
@@ -15,3 +16,4 @@ CROSS JOIN LATERAL (
   )
   SELECT org_id, lane FROM step LIMIT 20000
 ) found
+WHERE NOT EXISTS (SELECT 1 FROM queue p WHERE p.id = q.id AND p.paused_at IS NOT NULL)

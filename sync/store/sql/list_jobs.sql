@@ -1,5 +1,6 @@
 -- One page of jobs, newest first, over all the tables a job can live in. Branches whose state was not asked for cost nothing.
--- Parameters: orgs (array), before (position, exclusive), limit, kind and queue (NULL: any), and one boolean per state.
+-- Parameters: orgs (array), before (position, exclusive), limit, kind and queue (NULL: any), worker_died (the error of jobs
+-- that died so), and one boolean per state.
 -- Indexes: job_pick (one descent per org, queue and lane), job_scheduled_org, job_dead_org, job_run_org; job_lease is small.
 -- position: seq of a waiting job, else its id; a job that re-entered stands where it re-entered.
 WITH wanted_queue AS (
@@ -36,7 +37,8 @@ WITH wanted_queue AS (
       AND (%(kind)s::text IS NULL OR e->>8 = %(kind)s)
     UNION ALL
     SELECT d.job_id, d.job_id, d.org_id, d.kind, d.queue_id, 'dead', d.lane, d.attempt, d.max_attempts, d.enqueued_at, NULL, d.died_at,
-           d.args::text, d.meta->'errors'->-1
+           d.args::text,
+           CASE d.error_class WHEN 'WorkerDied' THEN %(worker_died)s::json ELSE d.meta->'errors'->-1 END
     FROM org o CROSS JOIN LATERAL (
       SELECT * FROM job_dead x
       WHERE x.org_id = o.org_id AND x.job_id < %(before)s AND (%(kind)s::text IS NULL OR x.kind = %(kind)s)

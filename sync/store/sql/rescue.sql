@@ -1,6 +1,7 @@
 -- Take back the leases of dead workers: silent for `timeout_s`, or without a row. Unfinished jobs wait again in the lanes
 -- that run alone; those whose workers died `max_crashes` times are dead letters. Everything in one statement, so a crash
--- here changes nothing; leases that another rescuer holds are skipped.
+-- here changes nothing; leases that another rescuer holds are skipped. The workers' rows go as well: one that was only
+-- frozen learns from its next beat that it has lost what it held.
 -- For `timeout_s` after the server started nobody is dead: everybody missed those beats.
 -- Parameters: timeout_s, max_crashes, limit. Index: primary keys of job_lease and worker (a few hundred rows).
 WITH doomed AS MATERIALIZED (
@@ -10,6 +11,8 @@ WITH doomed AS MATERIALIZED (
   ORDER BY l.id LIMIT %(limit)s FOR UPDATE OF l SKIP LOCKED
 ), gone AS (
   DELETE FROM job_lease WHERE id = ANY (ARRAY(SELECT id FROM doomed)) RETURNING id, worker_id, queue_id, claimed_at, finished, jobs
+), told AS (
+  DELETE FROM worker WHERE id IN (SELECT worker_id FROM gone)
 ), unfinished AS MATERIALIZED (
   SELECT g.worker_id, g.queue_id, g.claimed_at,
          (e->>0)::bigint AS job_id, (e->>2)::smallint AS lane, (e->>3)::smallint AS attempt, (e->>4)::smallint AS max_attempts,

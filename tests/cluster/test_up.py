@@ -225,6 +225,7 @@ def test_ctrl_c_stops_everything_and_data_survive(installation: Syncctl, tmp_pat
     assert said.endswith("Stopped.\n")
     assert family(installation) == []
     with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closed connections linger in TIME_WAIT
         probe.bind(("127.0.0.1", installation.port))
     server = EmbeddedPostgres(installation.home.path)
     with psycopg.connect(server.start()) as connection:

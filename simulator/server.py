@@ -193,7 +193,7 @@ async def _trouble(vendor: Vendor[Any], request: Request) -> Response | None:
     faults = vendor.world.faults
     if not faults.active:
         return None
-    with suppress(TokenError):
+    with suppress(TokenError, Refusal):
         token = vendor.authenticate(request) if request.route and request.route.auth else None
         request.account = token.grant.account if token else None
     if (fault := vendor.strike("latency", request)) is not None:

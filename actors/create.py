@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.names import SUPERVISOR, name_of
 from sync.base.settings import Settings
@@ -57,15 +58,19 @@ POOL_KINDS = {
 }
 
 
-def create(who: Who, settings: Settings, namespace: str) -> Any:
-    """The handle of a new actor. Blocks on the head. Errors: ActorAlreadyExistsError when the name is taken."""
+def create(who: Who, settings: Settings, namespace: str, *, node: str | None = None) -> Any:
+    """The handle of a new actor, placed on `node` if that can be. Blocks on the head.
+
+    Errors: ActorAlreadyExistsError when the name is taken.
+    """
+    strategy = NodeAffinitySchedulingStrategy(node, soft=True) if node else None
     match who:
         case Member(pool, _):
-            return _create(POOL_KINDS[pool], name_of(who), settings, namespace, pool)
+            return _create(POOL_KINDS[pool], name_of(who), settings, namespace, pool, strategy=strategy)
         case Seat():
-            return _create(SCHEDULER_KIND, name_of(who), settings, namespace)
+            return _create(SCHEDULER_KIND, name_of(who), settings, namespace, strategy=strategy)
         case Pair(org_id, platform):
-            return _create(SYNC_KIND, name_of(who), settings, namespace, org_id, platform)
+            return _create(SYNC_KIND, name_of(who), settings, namespace, org_id, platform, strategy=strategy)
 
 
 def create_supervisor(settings: Settings, namespace: str) -> Any:
@@ -73,9 +78,12 @@ def create_supervisor(settings: Settings, namespace: str) -> Any:
     return _create(SUPERVISOR_KIND, SUPERVISOR, settings, namespace)
 
 
-def _create(kind: Kind, name: str, settings: Settings, namespace: str, *rest: str) -> Any:
+def _create(kind: Kind, name: str, settings: Settings, namespace: str, *rest: str, strategy: Any = None) -> Any:
+    options: dict[str, Any] = {"name": name, "namespace": namespace}
+    if strategy is not None:
+        options["scheduling_strategy"] = strategy
     # Plain values only: an actor whose creator dies before its arguments are resolved is lost, detached or not.
-    return _remote(kind).options(name=name, namespace=namespace).remote(settings, name, namespace, *rest)
+    return _remote(kind).options(**options).remote(settings, name, namespace, *rest)
 
 
 @cache

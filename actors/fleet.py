@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 import ray
@@ -24,7 +25,8 @@ from ray.exceptions import (
 from actors.create import create
 from actors.names import name_of, parse
 from sync.base.settings import Settings
-from sync.supervision.model import Capacity, FleetError, Pair, Pulse, Who
+from sync.supervision.model import Capacity, FleetError, Pair, Pulse, Seat, Who
+from sync.supervision.plan import SEATS
 
 T = TypeVar("T")
 
@@ -57,8 +59,10 @@ class RayFleet:
         return Capacity(nodes=alive, sync_slots=int(resources.get("sync_slot", 0)))
 
     async def start(self, who: Who) -> bool:
+        node = await self._node_for(who) if isinstance(who, Seat) else None
+        make = partial(create, who, self._settings, self._namespace, node=node)
         try:
-            self._handles[name_of(who)] = await self._blocking(create, who, self._settings, self._namespace)
+            self._handles[name_of(who)] = await self._blocking(make)
         except ActorAlreadyExistsError:
             return False
         return True
@@ -107,6 +111,15 @@ class RayFleet:
             return
         finally:
             self._drop(name)
+
+    async def _node_for(self, seat: Seat) -> str | None:
+        """A node away from the other scheduler: of the pair, one is to survive."""
+        others = [pulse.node for other in SEATS if other != seat and (pulse := await self.ping(other))]
+        if not others:
+            return None
+        nodes = await self._blocking(ray.nodes)
+        free = [node["NodeID"] for node in nodes if node["Alive"] and node["Resources"].get("CPU", 0) > 0]
+        return next((node for node in free if node not in others), None)
 
     async def _handle(self, name: str) -> Any:
         """Errors: ValueError when nobody has the name."""

@@ -11,6 +11,9 @@ from sync.base.logs import get_logger
 from sync.supervision.model import FleetError
 
 MAX_PAUSE_S = 15.0
+SOON_S = 0.5
+MIN_PAUSE_S = 0.05
+"""However often it is woken: a burst of signals is one pass."""
 STEP_TIMEOUT_S = 60.0
 
 log = get_logger(__name__)
@@ -25,7 +28,10 @@ class PartHealth:
 
 
 class PartLoop:
-    """One step every `every_s`, or at once after `wake()`; after failures in a row less and less often."""
+    """One step every `every_s`, or at once after `wake()`; after failures in a row less and less often.
+
+    A step that returns True is not content with what it found: the next one follows within SOON_S.
+    """
 
     def __init__(self, name: str, every_s: float, step: Callable[[], Awaitable[object]]) -> None:
         self.name = name
@@ -33,6 +39,7 @@ class PartLoop:
         self._every_s = every_s
         self._step = step
         self._woken = asyncio.Event()
+        self._soon = False
 
     def wake(self) -> None:
         self._woken.set()
@@ -42,13 +49,15 @@ class PartLoop:
         while True:
             self._woken.clear()
             await self.once()
+            await asyncio.sleep(MIN_PAUSE_S)
             await self._pause()
 
     async def once(self) -> None:
         """One step, whose failure is noted and goes no further."""
+        self._soon = False
         try:
             async with asyncio.timeout(STEP_TIMEOUT_S):
-                await self._step()
+                self._soon = await self._step() is True
         except Exception as error:
             self._note(error)
         else:
@@ -69,6 +78,8 @@ class PartLoop:
 
     async def _pause(self) -> None:
         pause_s = min(self._every_s * 2 ** min(self.health.failures, 8), max(MAX_PAUSE_S, self._every_s))
+        if self._soon:
+            pause_s = min(pause_s, SOON_S)
         try:
             async with asyncio.timeout(pause_s):
                 await self._woken.wait()

@@ -34,14 +34,15 @@ def plan_members(wanted: Mapping[str, int], existing: Collection[Member], retiri
 
 
 def plan_schedulers(nodes: int, existing: Collection[Seat]) -> tuple[Seat, ...]:
-    """Seats to fill: a hot pair where a second node can survive the first, otherwise one.
+    """The seat to fill next: of a hot pair where a second node can survive the first, otherwise of one scheduler.
 
-    A surplus second scheduler is left alone: it waits for the lease and costs next to nothing.
+    One at a time, so that the second can be placed away from the first. A surplus one is left alone: it waits for the
+    lease and costs next to nothing.
     """
     wanted = SEATS if nodes >= 2 else SEATS[:1]
     if nodes < 2 and existing:
         return ()
-    return tuple(seat for seat in wanted if seat not in existing)
+    return tuple(seat for seat in wanted if seat not in existing)[:1]
 
 
 @dataclass(frozen=True, slots=True)

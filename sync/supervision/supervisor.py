@@ -137,21 +137,22 @@ class Supervisor:
         capacity = await self._fleet.capacity()
         await self._start(plan_schedulers(capacity.nodes, existing))
 
-    async def reconcile_syncs(self) -> None:
+    async def reconcile_syncs(self) -> bool:
+        """True while pairs wait for a place: idle ones have been asked to leave, so it is worth looking again soon."""
         ready = await self._work.ready_pairs(self._settings.supervisor.ready_limit)
         if not ready:
-            return
+            return False
         existing = {who for who in await self._look() if isinstance(who, Pair)}
         now = self._clock()
         due = [pair for pair in ready if pair not in existing and self._throttle.allows(pair, now)]
-        if not due:
-            return
         slots = (await self._fleet.capacity()).sync_slots
-        idle = await self._work.idle_pairs() if len(existing) + len(due) > slots else ()
+        scarce = len(existing) + len(due) > slots
+        idle = await self._work.idle_pairs() if scarce else ()
         plan = plan_syncs(due, existing, idle, slots=slots, burst=self._settings.supervisor.burst)
         for pair in await self._start(plan.start):
             self._throttle.started(pair, now)
         await _all(self._fleet.release(pair) for pair in plan.release)
+        return scarce
 
     async def check_health(self) -> None:
         existing = await self._look()

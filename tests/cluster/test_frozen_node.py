@@ -19,7 +19,7 @@ from sync.base.settings import PoolSettings, Settings
 from sync.supervision.pools import POOLS
 from sync.wiring import Runtime
 from tests.cluster.clusters import Clusters
-from tests.cluster.helpers import actor_names, eventually, pid_of
+from tests.cluster.helpers import actor_names, ask, eventually, pid_of
 from tests.cluster.office import MAILS, Office
 
 SYNC = "sync:acme:staged"
@@ -121,6 +121,15 @@ async def test_a_frozen_sync_that_wakes_after_its_lease_writes_nothing_and_ends(
     assert await office.counts() == (MAILS, MAILS)
     assert office.at(4) == office.at(5) == {new}
     assert SYNC in actor_names(namespace)
+
+
+async def test_two_nodes_get_a_scheduler_each(pair: Cluster, settings: Settings, namespace: str) -> None:
+    ensure_supervisor(settings, namespace)
+    seats = ("scheduler.a", "scheduler.b")
+    await eventually(lambda: set(seats) <= set(actor_names(namespace)))
+    pulses = [await eventually(lambda s=seat: ask(s, namespace, "ping")) for seat in seats]  # type: ignore[misc]
+    nodes = {pulse.node for pulse in pulses}
+    assert len(nodes) == 2
 
 
 async def epochs(runtime: Runtime) -> tuple[int, int]:

@@ -54,6 +54,8 @@ def test_a_plan_carried_out_leaves_nothing_to_do(size: int, held: set[int], leav
 def test_one_scheduler_alone_a_pair_from_two_nodes_on() -> None:
     assert plan_schedulers(1, ()) == (Seat("a"),)
     assert plan_schedulers(0, ()) == (Seat("a"),)
+    assert plan_schedulers(2, ()) == (Seat("a"),)
+    assert plan_schedulers(2, {Seat("a")}) == (Seat("b"),)
     assert plan_schedulers(2, {Seat("b")}) == (Seat("a"),)
     assert plan_schedulers(3, {Seat("a"), Seat("b")}) == ()
 

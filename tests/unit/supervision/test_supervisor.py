@@ -122,7 +122,7 @@ async def test_a_pair_whose_actor_dies_at_birth_is_not_started_every_second(
         starts += EMAIL in fleet.alive
         fleet.alive.discard(EMAIL)
         clock.now += 1
-    assert starts == 6
+    assert starts == 6  # at 0, 1, 3, 7, 15 and 31 seconds
 
 
 async def test_idle_syncs_are_asked_for_their_place_when_others_wait(
@@ -135,6 +135,21 @@ async def test_idle_syncs_are_asked_for_their_place_when_others_wait(
     await supervisor.reconcile_syncs()
     assert fleet.released == [resident[2]]
     assert EMAIL in fleet.alive  # already waiting for that place
+
+
+async def test_a_sync_that_becomes_idle_later_leaves_for_one_that_waits_already(
+    supervisor: Supervisor, fleet: FakeFleet, work: FakeWork
+) -> None:
+    busy = [Pair(f"org{index}", "email") for index in range(4)]
+    fleet.alive = {*busy, EMAIL}  # five actors, four places: one waits inside the cluster
+    work.ready = [EMAIL]
+    assert await supervisor.reconcile_syncs()
+    assert fleet.released == []
+    work.idle = busy[:1]
+    assert await supervisor.reconcile_syncs()
+    assert fleet.released == busy[:1]
+    work.ready = []
+    assert not await supervisor.reconcile_syncs()
 
 
 async def test_a_frozen_actor_is_killed_so_that_its_name_is_free(
@@ -198,7 +213,9 @@ async def test_a_failing_part_does_not_stop_its_siblings(fleet: FakeFleet, work:
 
 
 async def test_a_signal_starts_a_sync_before_the_next_pass(fleet: FakeFleet, work: FakeWork) -> None:
-    supervisor = Supervisor(fleet, work, Settings(supervisor=SupervisorSettings(members_every_s=0.01, syncs_every_s=3600)))
+    supervisor = Supervisor(
+        fleet, work, Settings(supervisor=SupervisorSettings(members_every_s=0.01, syncs_every_s=3600))
+    )
     running = asyncio.create_task(supervisor.run())
     async with asyncio.timeout(5):
         while not supervisor.info().pools[0].members:

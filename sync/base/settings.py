@@ -136,7 +136,9 @@ class SyncSettings(_Frozen):
 
     slots: int = Field(default=8, ge=1)
     concurrency: int = Field(default=8, ge=1)
-    """Runs at a time in one sync actor. Each holds two pages at most."""
+    """Runs at a time in one sync actor. Each holds some pages: those being stored, and up to four fetched ahead."""
+    shared_pages: int = Field(default=5, ge=1, le=50)
+    """Pages that may share a transaction when they come faster than they are stored."""
     lease_ttl_s: Seconds = 30.0
     idle_exit_s: Seconds = 120.0
     max_attempts: int = Field(default=8, ge=1)
@@ -214,6 +216,30 @@ class RetentionSettings(_Frozen):
     audit_days: int = Field(default=400, ge=1)
 
 
+class AppSettings(_Frozen):
+    """Our app at one platform: `SYNC_CONNECTORS__APPS__SLACK__CLIENT_ID`."""
+
+    client_id: str = ""
+    client_secret: SecretStr = SecretStr("")
+    secrets: dict[str, SecretStr] = Field(default_factory=dict)
+    """What else it comes with: signing_secret, verify_token, bot_token."""
+
+
+class ConnectorSettings(_Frozen):
+    """The platforms as this installation uses them."""
+
+    apps: dict[str, AppSettings] = Field(default_factory=dict)
+    base_urls: dict[str, str] = Field(default_factory=dict)
+    """Where a platform is, if not where its vendor has it: `{"slack": "http://127.0.0.1:9999/slack"}`.
+
+    `"twitter.ads"` is the host that its connector calls ads; `"twitter"` every other one.
+    """
+    limits: dict[str, int] = Field(default_factory=dict)
+    """Other rate limits than the connector declares, by `platform.budget`: `{"slack.tier3": 100}`; 0 for none."""
+    callback_url: str | None = None
+    """Where vendors send people back to after consent; by default below the address of the API."""
+
+
 class Settings(_Frozen):
     home: Path = Path("var")
     log_level: str = "INFO"
@@ -233,6 +259,7 @@ class Settings(_Frozen):
     ray: RaySettings = RaySettings()
     outbound: OutboundSettings = OutboundSettings()
     retention: RetentionSettings = RetentionSettings()
+    connectors: ConnectorSettings = ConnectorSettings()
 
     def pool(self, name: str) -> PoolSettings:
         return self.pools.get(name, PoolSettings())

@@ -11,6 +11,7 @@ from sync.leases import SyncLease
 from sync.pull.decide import Abandon, Again, Block, Expire, Fail, Problem, Verdict
 from sync.pull.integrations import expire
 from sync.pull.model import ClaimedRun
+from sync.pull.partitions import drop_partitions
 from sync.store.engine import Database, Transaction
 
 _MINE = "id = %(id)s AND epoch = %(epoch)s AND state = 'running'"
@@ -101,6 +102,7 @@ class Endings:
         row = await tx.fetch_one(_FINISH, {**_key(run, problem), "state": state})
         if row is None:
             raise LeaseLost(f"Run {run.id} is not ours any more.")
+        await drop_partitions(tx, run)
         return row
 
 

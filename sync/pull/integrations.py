@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from psycopg.types.json import Jsonb
 
-from connectors.base import Account, Connector, Credentials, Given, check_fields
+from connectors.base import Connector, Credentials, Given, check_fields
 from connectors.registry import PLATFORMS, find_connector
 from sync.alerts import raise_alert, resolve_alert
 from sync.base.errors import ApiError, ConfigurationError
@@ -193,7 +193,7 @@ class Integrations:
         )
         stale = [row for row in rows if self._sealer.stale(row["credentials"])][:limit]
         for row in stale:
-            context = _context(row["org_id"], row["platform"], row["account"])
+            context = credentials_context(row["org_id"], row["platform"], row["account"])
             fresh = self._sealer.seal(self._sealer.open(row["credentials"], context), context)
             await self._database.execute(
                 "UPDATE integration SET credentials = %s WHERE id = %s AND credentials_version = %s",
@@ -202,7 +202,7 @@ class Integrations:
         return len(stale)
 
     def _seal(self, org_id: str, platform: str, account: str, credentials: Credentials) -> bytes:
-        return self._sealer.seal(msgspec.json.encode(dict(credentials)), _context(org_id, platform, account))
+        return self._sealer.seal(msgspec.json.encode(dict(credentials)), credentials_context(org_id, platform, account))
 
     async def _change(
         self, org_id: str, integration_id: int, change: _Change, by: str, reason: str | None = None
@@ -240,12 +240,12 @@ class Integrations:
         return [replace(item, streams=tuple(streams.get(item.id, ()))) for item in integrations]
 
 
-def open_account(sealer: Sealer, run: ClaimedRun) -> Account:
-    """The account of a claimed run with its credentials opened. Errors: ConfigurationError, Permanent."""
+def open_credentials(sealer: Sealer, run: ClaimedRun) -> Credentials:
+    """The credentials of a claimed run. Errors: ConfigurationError without any, Permanent if they were altered."""
     if run.credentials is None:
         raise ConfigurationError("This account has no credentials: reconnect it.")
-    plain = sealer.open(run.credentials, _context(run.org_id, run.platform, run.account))
-    return Account(run.org_id, run.account, run.config, Credentials(msgspec.json.decode(plain, type=dict[str, str])))
+    plain = sealer.open(run.credentials, credentials_context(run.org_id, run.platform, run.account))
+    return Credentials(msgspec.json.decode(plain, type=dict[str, str]))
 
 
 async def expire(tx: Transaction, integration_id: int, code: str, reason: str, *, version: int) -> bool:
@@ -275,7 +275,8 @@ def expired_key(integration_id: int) -> str:
     return f"integration.expired:{integration_id}"
 
 
-def _context(org_id: str, platform: str, account: str) -> str:
+def credentials_context(org_id: str, platform: str, account: str) -> str:
+    """What credentials are sealed for; they open nowhere else."""
     return f"integration/{org_id}/{platform}/{account}"
 
 

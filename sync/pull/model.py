@@ -111,6 +111,7 @@ class ClaimedRun:
     cursor: dict[str, Any] | None
     cursor_version: int
     stream_failures: int
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_backfill(self) -> bool:

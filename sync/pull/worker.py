@@ -16,13 +16,14 @@ from functools import partial
 from typing import Protocol
 
 from connectors.base import Connector
-from connectors.records import MAIL
+from connectors.records import MAIL, SOCIAL
 from sync.base.errors import LeaseLost, Transient
 from sync.base.logs import get_logger
 from sync.base.sealing import Sealer
 from sync.base.settings import Settings
 from sync.leases import SyncLease
 from sync.mail.store import MailSink
+from sync.pull.accounts import Accounts
 from sync.pull.decide import Again, Fail, Problem, Verdict, decide
 from sync.pull.ending import Endings
 from sync.pull.model import ClaimedRun
@@ -31,12 +32,13 @@ from sync.pull.platforms import platforms
 from sync.pull.pulling import PageHook, Progress, Puller
 from sync.signals import Signals
 from sync.sink import Sink
+from sync.social.sink import SocialSink
 from sync.store.engine import Database
 from sync.store.sql import load_sql
 
 log = get_logger(__name__)
 
-SINKS: Mapping[str, Sink] = {MAIL: MailSink()}
+SINKS: Mapping[str, Sink] = {MAIL: MailSink(), SOCIAL: SocialSink()}
 
 _POLL_S = 1.0
 """How often a worker looks for cancelled and newly ready runs when no hint comes."""
@@ -134,11 +136,13 @@ class SyncWorker:
         )
         self._endings = Endings(runtime.database, self.lease)
         self._puller = Puller(
+            runtime.database,
             Pages(runtime.database, self.lease),
-            runtime.sealer,
+            Accounts(runtime.database, runtime.sealer, runtime.settings),
             platforms(runtime.settings) if connectors is None else connectors,
             sinks,
             page_timeout_s=settings.page_timeout_s,
+            shared_pages=settings.shared_pages,
             committed=page_committed,
         )
         self._rng = random.Random()

@@ -19,7 +19,7 @@ WITH pick AS (
   RETURNING r.*
 )
 SELECT r.id, r.org_id, r.platform, r.integration_id, i.account, r.sync_type, r.trigger, r.attempt, r.fruitless, r.epoch,
-       r.options, i.config, i.credentials, i.credentials_version,
+       r.options, i.config, i.credentials, i.credentials_version, i.facts,
        CASE WHEN r.trigger = 'backfill' THEN r.backfill_cursor ELSE s.cursor END AS cursor,
        s.cursor_version, s.failures AS stream_failures
 FROM started r

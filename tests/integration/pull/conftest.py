@@ -87,7 +87,8 @@ async def signals() -> AsyncIterator[Signals]:
 
 def make_desk(database: Database, signals: Signals, connectors: Mapping[str, Connector] | None, **sync: Any) -> Desk:
     secrets = SecretsSettings(keys={"k1": SecretStr(new_key())}, current="k1")
-    settings = Settings(secrets=secrets, sync=SyncSettings(**sync))
+    # These tests count pages: each is stored by itself.
+    settings = Settings(secrets=secrets, sync=SyncSettings(**{"shared_pages": 1, **sync}))
     platform = FakePlatform()
     return Desk(settings, database, signals, Sealer(secrets), platform, connectors)
 

@@ -138,7 +138,7 @@ async def child(url: str, key: str) -> None:
 
     platform = FakePlatform(mails=PAGES * 10, size=10)
     secrets = SecretsSettings(keys={"k1": SecretStr(key)}, current="k1")
-    settings = Settings(secrets=secrets, sync=SyncSettings(lease_ttl_s=6))
+    settings = Settings(secrets=secrets, sync=SyncSettings(lease_ttl_s=6, shared_pages=1))
     async with Database(url, StoreSettings(), application="child", pool_size=2) as database:
         desk = Desk(settings, database, Signals(LocalTransport()), Sealer(secrets), platform, {"email": platform})
 

@@ -1,0 +1,87 @@
+"""Accounts as connectors get them: credentials opened, and what the runtime does for a session."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from connectors.base import Account, Budgets, Credentials
+from sync.base.sealing import Sealer
+from sync.base.settings import Settings
+from sync.pull.budgets import SharedBudgets
+from sync.pull.integrations import credentials_context, open_credentials
+from sync.pull.model import ClaimedRun
+from sync.pull.platforms import installation
+from sync.pull.tokens import AccountTokens
+from sync.store.engine import Database
+
+_BATCH = 100
+_RECENT = """
+SELECT id, vendor_id, occurred_at FROM activity
+WHERE integration_id = %(id)s AND kind = ANY(%(kinds)s) AND occurred_at >= %(since)s AND deleted_at IS NULL
+  AND (%(before)s::timestamptz IS NULL OR (occurred_at, id) < (%(before)s, %(last)s))
+ORDER BY occurred_at DESC, id DESC LIMIT %(limit)s"""
+
+
+class Accounts:
+    """Opens accounts for the sessions of one process."""
+
+    def __init__(
+        self, database: Database, sealer: Sealer, settings: Settings, *, budgets: Budgets | None = None
+    ) -> None:
+        self._database = database
+        self._sealer = sealer
+        self._settings = settings
+        self._budgets = budgets or SharedBudgets(database)
+
+    def open(self, run: ClaimedRun) -> Account:
+        """The account of a claimed run. Errors: ConfigurationError without credentials, Permanent if altered."""
+        context = credentials_context(run.org_id, run.platform, run.account)
+        return Account(
+            run.org_id,
+            run.account,
+            run.config,
+            open_credentials(self._sealer, run),
+            installation=installation(self._settings, run.platform),
+            tokens=AccountTokens(self._database, self._sealer, run.integration_id, context),
+            budgets=self._budgets,
+            known=_Stored(self._database, run.integration_id),
+            facts=run.facts,
+            remember=partial(self._remember, run.integration_id),
+        )
+
+    def unsaved(
+        self, org_id: str, platform: str, account: str, config: Mapping[str, Any], credentials: Credentials
+    ) -> Account:
+        """An account that is not connected yet, to try its credentials."""
+        found = installation(self._settings, platform)
+        return Account(org_id, account, config, credentials, installation=found, budgets=self._budgets)
+
+    async def _remember(self, integration_id: int, facts: Mapping[str, Any]) -> None:
+        await self._database.execute(
+            "UPDATE integration SET facts = %s WHERE id = %s", (Jsonb(dict(facts)), integration_id)
+        )
+
+
+class _Stored:
+    """`connectors.base.Known`: what the activity store holds."""
+
+    def __init__(self, database: Database, integration_id: int) -> None:
+        self._database = database
+        self._id = integration_id
+
+    async def recent(self, kinds: Sequence[str], since: datetime) -> AsyncIterator[list[str]]:
+        place: dict[str, Any] = {"before": None, "last": None}
+        while True:
+            rows = await self._database.fetch_all(
+                _RECENT, {"id": self._id, "kinds": list(kinds), "since": since, "limit": _BATCH, **place}
+            )
+            if rows:
+                yield [row["vendor_id"] for row in rows]
+            if len(rows) < _BATCH:
+                return
+            place = {"before": rows[-1]["occurred_at"], "last": rows[-1]["id"]}

@@ -1,0 +1,44 @@
+"""The sink for everything that HTTP platforms hand over: sorts a page's records by what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from connectors.records import ActivityRecord, MetricRecord, Rejected
+from sync.sink import Applied, Source
+from sync.social import activities, metrics, quarantine
+from sync.store.engine import Transaction
+
+Record = ActivityRecord | MetricRecord | Rejected
+
+
+@dataclass(slots=True)
+class PreparedPage:
+    activities: list[activities.PreparedActivity]
+    points: list[metrics.Point]
+    rejected: list[quarantine.Prepared]
+
+
+class SocialSink:
+    """`sync.sink.Sink` for the records of `connectors.records` but mail."""
+
+    def prepare(self, records: Sequence[Record]) -> PreparedPage:
+        rejected: list[Rejected] = []
+        done: list[activities.PreparedActivity] = []
+        numbers: list[MetricRecord] = []
+        for record in records:
+            if isinstance(record, MetricRecord):
+                numbers.append(record)
+            elif isinstance(record, ActivityRecord):
+                done.append(activities.prepare(record))
+            else:
+                rejected.append(record)
+        return PreparedPage(done, metrics.prepare(numbers), quarantine.prepare(rejected))
+
+    async def apply(self, tx: Transaction, source: Source, prepared: PreparedPage, *, force: bool) -> Applied:
+        total = await activities.apply(tx, source, prepared.activities, force=force)
+        total.include(await metrics.apply(tx, source, prepared.points, force=force))
+        await quarantine.keep(tx, source, prepared.rejected)
+        total.skipped += len(prepared.rejected)
+        return total

@@ -54,24 +54,31 @@ class Receiver:
     answer: Answer
     url: str = ""
     calls: list[Call] = field(default_factory=list)
+    content_type: str = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        method, target, _ = head[0].split(" ")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
+        lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        method, target, _ = lines[0].split(" ")
+        found = (line.partition(":") for line in lines[1:] if line)
+        headers = {name.lower(): value.strip() for name, _, value in found}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         call = Call(method, target, headers, body)
         self.calls.append(call)
         status, text = self.answer(call)
-        writer.write(b"HTTP/1.1 %d X\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % (status, len(text)) + text)
+        head = f"HTTP/1.1 {status} X\r\nconnection: close\r\n"
+        if self.content_type:
+            head += f"content-type: {self.content_type}\r\n"
+        if status != 204:
+            head += f"content-length: {len(text)}\r\n"
+        writer.write(f"{head}\r\n".encode() + text)
         await writer.drain()
         writer.close()
         await writer.wait_closed()
 
 
 @asynccontextmanager
-async def receiving(answer: Answer = lambda _call: (200, b"")) -> AsyncIterator[Receiver]:
-    receiver = Receiver(answer)
+async def receiving(answer: Answer = lambda _call: (200, b""), *, content_type: str = "") -> AsyncIterator[Receiver]:
+    receiver = Receiver(answer, content_type=content_type)
     server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0)
     receiver.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
     try:

@@ -9,6 +9,7 @@ from simulator.vendor import Vendor
 
 VENDORS: dict[str, str] = {
     "facebook": "Facebook",
+    "linkedin": "LinkedIn",
     "slack": "Slack",
 }
 """Package below this one -> its class."""

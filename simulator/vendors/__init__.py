@@ -11,6 +11,7 @@ VENDORS: dict[str, str] = {
     "facebook": "Facebook",
     "linkedin": "LinkedIn",
     "slack": "Slack",
+    "twitter": "Twitter",
 }
 """Package below this one -> its class."""
 

@@ -288,16 +288,15 @@ class Claimer:
         self._next_refresh = self._monotonic() + _REFRESH_S
 
     async def _scan(self, ids: list[int]) -> None:
-        """The whole truth: every lane with work, marks forgotten (rows may have been committed out of order)."""
+        """The whole truth: every lane with work and where it begins (rows may have been committed out of order)."""
         started = self._monotonic()
-        lanes: dict[int, list[tuple[str, int]]] = {queue_id: [] for queue_id in ids}
+        lanes: dict[int, dict[tuple[str, int], int]] = {queue_id: {} for queue_id in ids}
         for row in await self._db.fetch_all(load_sql("discover"), {"queues": ids}):
-            lanes[row["queue_id"]].append((row["org_id"], row["lane"]))
+            lanes[row["queue_id"]][row["org_id"], row["lane"]] = row["seq"]
         for queue_id, found in lanes.items():
             self.queues[queue_id].ring.reset(found)
         cost = self._monotonic() - started
-        # With dead index entries about, the first claim after this pays about as much again.
-        self._next_scan = self._monotonic() + min(cost * _SCAN_SHARE * 2, _MAX_SCAN_GAP_S)
+        self._next_scan = self._monotonic() + min(cost * _SCAN_SHARE, _MAX_SCAN_GAP_S)
 
     async def _scan_known(self) -> None:
         for queue in self.queues.values():

@@ -47,8 +47,8 @@ class Store:
     def waiting(self) -> int:
         return sum(len(rows) for rows in self.lanes.values())
 
-    def with_work(self) -> list[tuple[str, int]]:
-        return [lane for lane, rows in self.lanes.items() if rows]
+    def with_work(self) -> dict[tuple[str, int], int]:
+        return {lane: rows[0] for lane, rows in self.lanes.items() if rows}
 
 
 def scanned(store: Store, weights: Mapping[str, float] | None = None) -> FairRing:
@@ -151,8 +151,25 @@ def test_marks_only_rise_until_a_full_scan(counts: dict[tuple[str, int], int], l
         before = now
         if rng.random() < 0.2:
             break
+    for rows in store.lanes.values():  # committed late, below the marks
+        rows.insert(0, 0)
     ring.reset(store.with_work())
-    assert ring.known == []
+    while ring:
+        claim(ring, store, limit)
+    assert store.waiting == 0
+
+
+def test_a_look_keeps_the_marks_of_empty_lanes_and_what_was_heard_meanwhile() -> None:
+    store = Store()
+    store.add("org", count=5)
+    ring = scanned(store)
+    assert claim(ring, store, 5) == 5
+    found = store.with_work()
+    store.add("org")
+    ring.activate("org", 2)
+    ring.reset(found)
+    assert ring.known == [("org", 2, 5)]
+    assert claim(ring, store, 5) == 1
 
 
 @pytest.mark.parametrize("limit", [1, 2, 7, 64, 1000])
@@ -253,7 +270,7 @@ def test_a_hint_that_comes_while_a_claim_is_on_its_way_is_not_lost() -> None:
 
 def test_orgs_take_turns_alone_and_those_at_their_cap_are_passed_over() -> None:
     ring = FairRing()
-    ring.reset([("a", 6), ("b", 6), ("c", 6)])
+    ring.reset({("a", 6): 1, ("b", 6): 1, ("c", 6): 1})
     turns = [ring.plan_solo({"a": 1, "b": 0, "c": 1})[0].org_id for _ in range(4)]
     assert turns == ["a", "c", "a", "c"]
     assert ring.plan_solo({"a": 0, "b": 0, "c": 0}) == []

@@ -52,15 +52,22 @@ class SyncPlan:
 
 
 def plan_syncs(
-    ready: Sequence[Pair], existing: Collection[Pair], idle: Sequence[Pair], *, slots: int, burst: int
+    ready: Sequence[Pair],
+    existing: Collection[Pair],
+    idle: Sequence[Pair],
+    *,
+    leaving: Collection[Pair] = (),
+    slots: int,
+    burst: int,
 ) -> SyncPlan:
     """Start ready pairs, in their order, up to the free slots and `burst` more.
 
     The surplus actors wait for a place inside Ray: that is the demand an autoscaler sees, and it hands a freed slot on
-    without a pass of ours. `idle` (longest idle first) are asked to leave, as many as are missing a place.
+    without a pass of ours. `idle` (longest idle first) are asked to leave, as many as are missing a place beyond those
+    that were asked already and are still `leaving`.
     """
     waiting = [pair for pair in ready if pair not in existing]
     room = max(0, slots + burst - len(existing))
-    missing = len(existing) + len(waiting) - slots
-    candidates = [pair for pair in idle if pair in existing and pair not in ready]
+    missing = len(existing) - len(set(leaving) & set(existing)) + len(waiting) - slots
+    candidates = [pair for pair in idle if pair in existing and pair not in ready and pair not in leaving]
     return SyncPlan(tuple(waiting[:room]), tuple(candidates[: max(0, missing)]))

@@ -20,6 +20,9 @@ from sync.supervision.sizing import PoolSizer
 from sync.supervision.throttle import StartThrottle
 
 log = get_logger(__name__)
+LEAVE_WITHIN_S = 10.0
+"""Who is still there so long after it was asked to leave has found work."""
+
 T = TypeVar("T")
 W = TypeVar("W", Member, Seat, Pair)
 
@@ -89,6 +92,7 @@ class Supervisor:
         self._sizers: dict[str, PoolSizer] = {}
         self._retiring: dict[Member, asyncio.Task[None]] = {}
         self._throttle = StartThrottle()
+        self._asked: dict[Pair, float] = {}  # idle syncs that were asked to leave, and when
         rules = settings.supervisor
         self._suspicions = Suspicions(limit=rules.ping_failures, max_loop_age_s=2 * rules.watchdog_s)
         self._known: set[Who] = set()
@@ -148,10 +152,12 @@ class Supervisor:
         slots = (await self._fleet.capacity()).sync_slots
         scarce = len(existing) + len(due) > slots
         idle = await self._work.idle_pairs() if scarce else ()
-        plan = plan_syncs(due, existing, idle, slots=slots, burst=self._settings.supervisor.burst)
+        self._asked = {pair: at for pair, at in self._asked.items() if pair in existing and now - at < LEAVE_WITHIN_S}
+        plan = plan_syncs(due, existing, idle, leaving=self._asked, slots=slots, burst=self._settings.supervisor.burst)
         for pair in await self._start(plan.start):
             self._throttle.started(pair, now)
         await _all(self._fleet.release(pair) for pair in plan.release)
+        self._asked |= dict.fromkeys(plan.release, now)
         return scarce
 
     async def check_health(self) -> None:

@@ -90,5 +90,12 @@ def test_idle_ones_leave_only_when_a_place_is_missing_and_longest_idle_first() -
     assert plan_syncs(pairs("a", "b", "c", "d"), existing, idle, slots=3, burst=4).release == tuple(pairs("z", "y"))
 
 
+def test_nobody_is_asked_in_place_of_one_that_is_leaving() -> None:
+    existing = pairs("w", "x", "y", "z")
+    idle = pairs("y", "z")
+    assert plan_syncs((), existing, idle, leaving=pairs("y"), slots=3, burst=4).release == ()
+    assert plan_syncs((), existing, idle, leaving=pairs("y", "gone"), slots=2, burst=4).release == tuple(pairs("z"))
+
+
 def test_an_idle_pair_that_has_new_work_or_has_left_already_is_not_asked() -> None:
     assert plan_syncs(pairs("a", "z"), pairs("z"), pairs("z", "gone"), slots=1, burst=0).release == ()

@@ -220,6 +220,11 @@ def _shown_comment(place: Page, post: int, record: Record, wants: tuple[Want, ..
     if "comment_count" in shown:
         replies = sum(other["_parent"] == record["_key"] for other in place.comments_of(post).records())
         shown["comment_count"] = replies
+    for want in wants:
+        if want.name == "replies" and place.kind == "ig":
+            below = [other for other in place.comments_of(post).records() if other["_parent"] == record["_key"]]
+            if below:
+                shown["replies"] = {"data": [pick(other, want.fields or parse("id,text,timestamp")) for other in below]}
     return shown
 
 

@@ -35,7 +35,7 @@ def instant(key: int) -> float:
 def stamp(at: float) -> str:
     """`2017-07-11T17:27:07.299000+00:00`"""
     whole, part = divmod(round(at * 1000), 1000)
-    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{part:03d}000+00:00"
+    return f"{datetime.fromtimestamp(whole, UTC).isoformat()[:19]}.{part:03d}000+00:00"
 
 
 def message(place: Channel, key: int, author: Record, words: str, *, kind: int = DEFAULT) -> Record:

@@ -8,9 +8,11 @@ from typing import Any
 from simulator.vendor import Vendor
 
 VENDORS: dict[str, str] = {
+    "discord": "Discord",
     "facebook": "Facebook",
     "linkedin": "LinkedIn",
     "slack": "Slack",
+    "telegram": "Telegram",
     "twitter": "Twitter",
 }
 """Package below this one -> its class."""

@@ -62,11 +62,11 @@ class Home:
     def run_directory(self) -> Path:
         """For sockets and what Ray writes. Not below `path`: the names of Unix sockets may be 107 bytes long."""
         digest = hashlib.sha256(str(self.path).encode()).hexdigest()[:8]
-        return Path("/tmp") / f"sync-{os.geteuid()}-{digest}"  # noqa: S108  (checked by `prepare`)
+        return Path("/tmp") / f"sync-{os.geteuid()}-{digest}"  # noqa: S108  (`up` makes it private)
 
     def prepare(self) -> None:
         """Make the directories and secrets. Errors: ConfigurationError."""
-        for directory in (self.path, self.secrets, self.logs, self.run_directory):
+        for directory in (self.path, self.secrets, self.logs):
             private_directory(directory)
         private_file(self.ray_token_file, lambda: secrets.token_hex(32))
 

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sync.base.errors import ConfigurationError, SyncError
+from sync.base.files import private_directory
 from sync.base.settings import Settings, load_settings
 from sync.cli.checks import before_start
 from sync.cli.driver import Driver
@@ -42,6 +43,7 @@ def run() -> None:
     home = Home(settings.home)
     with home.locked():
         home.prepare()
+        private_directory(home.run_directory)
         Launcher(local_settings(settings, home), home).run()
 
 

@@ -133,6 +133,13 @@ class Watermark:
     def begin(self, state: Cursor | None, asked: Asked) -> Walk:
         return _MarkWalk(self, state or {}, asked)
 
+    def read(self, item: Any) -> Mark | None:
+        """Where an item stands; nowhere if it cannot be read: its mapping will say so."""
+        try:
+            return self.at(item)
+        except Exception:
+            return None
+
     def mark_at(self, moment: datetime) -> Mark | None:
         if not self.ids:
             return moment
@@ -182,7 +189,7 @@ class _MarkWalk:
     def wants(self, item: Any) -> bool:
         if not self._backfill or self._span is None:
             return True
-        value, span = self._kind.at(item), self._span
+        value, span = self._kind.read(item), self._span
         if value is None:
             return True
         return _before(span.since, value, equal=True) and (
@@ -192,7 +199,7 @@ class _MarkWalk:
     def saw(self, items: Sequence[Any], following: Token | None) -> None:
         assert self._span is not None
         walk = self._open = self._open or self._new_walk(self._span)
-        values = [value for item in items if (value := self._kind.at(item)) is not None]
+        values = [value for item in items if (value := self._kind.read(item)) is not None]
         self._quiet = self._quiet and not items and following is None
         if values:
             self._note(walk, max(values, key=_order), min(values, key=_order))

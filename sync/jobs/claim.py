@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -262,11 +263,15 @@ class Claimer:
         claimed: dict[tuple[str, int], tuple[int, int]] = {}
         leases = []
         for lease_id, packed in rows:
-            jobs = unpack(packed)
-            for job in jobs:
-                count, highest = claimed.get((job.org_id, job.lane), (0, 0))
-                claimed[job.org_id, job.lane] = (count + 1, max(highest, job.seq))
-            jobs.sort(key=lambda job: job.lane)
+            shares: defaultdict[tuple[int, str], list[Job]] = defaultdict(list)
+            for job in unpack(packed):
+                shares[job.lane, job.org_id].append(job)
+            for (lane, org_id), share in shares.items():
+                count, highest = claimed.get((org_id, lane), (0, 0))
+                claimed[org_id, lane] = (count + len(share), max(highest, *[job.seq for job in share]))
+            # Inside a lane the smallest share first: who sent one job does not wait for who sent a thousand.
+            ordered = sorted(shares.items(), key=lambda item: (item[0][0], len(item[1])))
+            jobs = [job for _, share in ordered for job in share]
             leases.append((Lease(lease_id, queue.id, len(jobs)), jobs))
             self.held.add(lease_id)
         queue.ring.record(requests, claimed)

@@ -34,6 +34,11 @@ _YIELD_S = 0.005
 _UNKNOWN_KIND_S = 60.0
 """A kind that this process does not have (another version enqueued it) is left for a process that does."""
 _DURATION_WEIGHT = 0.05
+_AHEAD_S = 0.1
+"""Work claimed ahead. Less means more claims; more means that another org's job waits longer behind a flood, and that
+a crash takes more jobs along."""
+_MAX_AHEAD = 2000
+"""The same in jobs: handlers that never wait do not run in parallel, whatever the concurrency."""
 _STUBBORN_S = 5.0
 """How long an interrupted handler may clean up before a shutdown goes on without it."""
 
@@ -101,9 +106,13 @@ class Executor:
 
     @property
     def room(self) -> int:
-        """Jobs worth claiming now: those that can start at once, plus half a second of work for fast handlers."""
-        ahead = int(self.concurrency * 0.5 / max(self.mean_s, 1e-5)) if self.mean_s < 0.5 else 0
-        return self.concurrency + ahead - len(self._running) - len(self._buffer)
+        """Jobs worth claiming now: enough to start at once and a little ahead; none while half of that is left."""
+        ahead = self._ahead()
+        held = len(self._running) + len(self._buffer)
+        return self.concurrency + ahead - held if held <= self.concurrency + ahead // 2 else 0
+
+    def _ahead(self) -> int:
+        return min(_MAX_AHEAD, int(self.concurrency * _AHEAD_S / max(self.mean_s, 1e-6)))
 
     async def wait_room(self) -> None:
         """Until some job has ended."""
@@ -122,7 +131,7 @@ class Executor:
     def submit(self, lease: Lease, jobs: Sequence[Job]) -> None:
         """Queue claimed jobs for the runners."""
         self._buffer.extend((lease, job) for job in jobs)
-        self._low_water = len(self._buffer) // 2
+        self._low_water = self._ahead() // 2
         for _ in range(min(len(jobs), self.concurrency)):
             if self._waiting:
                 self._wake_one()

@@ -20,8 +20,8 @@ from sync.store.sql import load_sql
 
 log = get_logger(__name__)
 
-_PARTIAL_DELAY_S = 0.1
-"""Results of a lease that still runs wait this long for company."""
+_PARTIAL_DELAY_S = 0.025
+"""Results of a lease that still runs wait this long for company. What a crash meets here runs again."""
 _RETRY_S = 0.5
 _BACKLOG = 20_000
 """Above this many unwritten results no new jobs are claimed."""

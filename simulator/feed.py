@@ -199,6 +199,11 @@ class Feed:
         self._forget(key)
         return True
 
+    def restore(self, key: int) -> None:
+        """Undo a deletion; the record is back in its old place."""
+        self._deleted.discard(key)
+        self._forget(key)
+
     def touch(self, key: int) -> None:
         """Something outside the record that its views show has changed."""
         self._forget(key)

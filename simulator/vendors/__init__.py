@@ -11,6 +11,7 @@ VENDORS: dict[str, str] = {
     "discord": "Discord",
     "facebook": "Facebook",
     "linkedin": "LinkedIn",
+    "reddit": "Reddit",
     "slack": "Slack",
     "telegram": "Telegram",
     "twitter": "Twitter",

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
+START_TIMEOUT_S = 30.0
+
 
 class SupervisorActor(HostActor):
     """Hosts the `Supervisor`. Restarted for ever; a restart, or a second one, goes on from what it finds."""
@@ -67,12 +69,16 @@ class SupervisorActor(HostActor):
 def ensure_supervisor(settings: Settings, namespace: str = NAMESPACE) -> None:
     """Have a supervisor in this cluster; it brings everything else into being, from the database alone.
 
-    Idempotent, also from several processes at once. Blocks for a moment: from an event loop call it in a thread.
+    Idempotent, also from several processes at once. Blocks for a second: from an event loop call it in a thread.
     """
     try:
-        create_supervisor(settings, namespace)
+        supervisor = create_supervisor(settings, namespace)
+        # An actor whose creator ends before it was placed is lost, so a short-lived caller has to see it live.
+        ray.get(supervisor.ping.remote(), timeout=START_TIMEOUT_S)
     except ActorAlreadyExistsError:
         return
+    except GetTimeoutError:
+        log.warning("supervisor.waits_for_a_place", timeout_s=START_TIMEOUT_S)
 
 
 def drain_supervisor(timeout_s: float, namespace: str = NAMESPACE) -> tuple[Who, ...]:

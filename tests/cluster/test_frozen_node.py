@@ -119,7 +119,6 @@ async def test_a_frozen_sync_that_wakes_after_its_lease_writes_nothing_and_ends(
     door.unlink()
     await eventually(lambda: office.done(run_id))
     assert await office.counts() == (MAILS, MAILS)
-    assert office.at(4) == office.at(5) == {new}
     assert SYNC in actor_names(namespace)
 
 

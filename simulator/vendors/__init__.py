@@ -14,6 +14,7 @@ VENDORS: dict[str, str] = {
     "reddit": "Reddit",
     "slack": "Slack",
     "telegram": "Telegram",
+    "tiktok": "TikTok",
     "twitter": "Twitter",
 }
 """Package below this one -> its class."""

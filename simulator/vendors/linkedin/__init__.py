@@ -228,9 +228,9 @@ class LinkedIn(Vendor[Member]):
 
     def _key(self, feed: Feed) -> int:
         """For something that happens now: a millisecond that nothing in the feed has yet."""
-        newest = feed.newest()
-        now_ms = int(self.world.clock.now() * 1000)
-        return key_at(now_ms if newest is None else max(now_ms, ms_of(newest) + 1))
+        key = key_at(self.world.clock.now() * 1000)
+        free = feed.free_key(key)
+        return key if free == key else key_at(ms_of(free) + 1)
 
     def post(self, account: Member, *, org: str | None = None, text: str = "") -> str:
         page = self._org(account, org)

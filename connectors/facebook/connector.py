@@ -41,6 +41,8 @@ from connectors.http import (
 )
 from connectors.http.times import seconds
 
+from sync.base.errors import ScopeMissing
+
 if TYPE_CHECKING:
     from connectors.http.api import Api
 
@@ -112,7 +114,7 @@ async def instagrams(api: Api, ctx: Context) -> AsyncIterator[Partition]:
 
 async def _watched(api: Api, ctx: Context, kind: str) -> AsyncIterator[tuple[Partition, dict[str, Any]]]:
     """Posts of the trailing window with their place."""
-    since = seconds(ctx.now - WATCHED)
+    since = seconds(ctx.back_to(WATCHED))
     async for place in _of_kind(api, ctx, kind):
         fields = "id,created_time,comments.summary(total_count).limit(0)"
         listing = _listing(place, fields if kind == "page" else "id,timestamp,comments_count", since=since)
@@ -270,7 +272,11 @@ ADS_REPORT = Report(
 
 async def identify(api: Api) -> Identity:
     found = (await api.call(get(f"{V}/me", fields="id,name", endpoint="me"))).data
-    return Identity(found["id"], found.get("name", ""), {"user_id": found["id"]})
+    try:
+        owned = [place.key async for place in places(api, api.context())]
+    except ScopeMissing:
+        owned = []
+    return Identity(found["id"], found.get("name", ""), {"user_id": found["id"], "places": owned})
 
 
 async def prove(request: Request, ctx: Context) -> Request:

@@ -194,6 +194,11 @@ class Context:
     def vars(self) -> Mapping[str, Any]:
         return self.partition.vars
 
+    def back_to(self, window: timedelta) -> datetime:
+        """For `partitions` that look through what is recent: the days a backfill asks for, else so far back."""
+        since = self.span.since
+        return since if isinstance(since, datetime) else self.now - window
+
     def today(self) -> tuple[datetime, datetime]:
         """The current UTC day as half-open instants: the window of lifetime counters, a point for each day."""
         start = self.now.replace(hour=0, minute=0, second=0, microsecond=0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from connectors.http.pagers import Token
 from connectors.http.reports import ReportJob
 from connectors.http.request import WHOLE, Context, Partition, Reply, Request, Span
 from connectors.http.streams import HttpConnector, Record, Stream, find_items
+from connectors.http.times import day_start
 from connectors.records import MetricRecord, Rejected
 from sync.base.errors import Permanent, RateLimited, Transient
 
@@ -121,6 +122,9 @@ class HttpSession:
     async def _partitions(self, stream: Stream, pull: Pull) -> AsyncIterator[list[tuple[Partition, Cursor | None]]]:
         """Partitions worth a walk, with their cursors."""
         ctx = self.api.context()
+        if pull.start is not None:
+            until = day_start(pull.end + timedelta(days=1)) if pull.end else None
+            ctx.span = Span(day_start(pull.start), until)
         async for batch in _batched(self._found(stream, ctx), BATCH):
             keys = [_key(stream, partition) for partition in batch]
             states = await pull.partitions.load(keys) if pull.partitions is not None else {}

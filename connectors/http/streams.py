@@ -91,7 +91,10 @@ class Identity:
     """The vendor's id of the account."""
     label: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """What mappings and requests need to know about it: our own user id, time zone, currency."""
+    """What mappings and requests need to know about it: our own user id, time zone, currency.
+
+    `places`: ids of what belongs to it and webhooks name instead of it: pages, channels, boards.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,7 @@ class HookEvent:
     """One thing that a webhook tells about one account."""
 
     account: str
-    """The vendor's id of the account, as `Identity.account`."""
+    """The vendor's id of the account, as `Identity.account`, or of one of its `places`."""
     key: str
     """Unique per delivery of the vendor's: the same key again is a duplicate."""
     records: tuple[Record, ...] = ()

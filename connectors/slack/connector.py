@@ -122,9 +122,9 @@ async def channels(api: Api, _ctx: Context) -> AsyncIterator[Partition]:
 
 async def threads(api: Api, ctx: Context) -> AsyncIterator[Partition]:
     """Threads of the trailing window; one whose newest reply is known is passed over."""
-    oldest = parse.slack_ts(ctx.now - THREADS)
+    oldest, latest = parse.slack_ts(ctx.back_to(THREADS)), parse.slack_ts(ctx.until)
     async for channel in channels(api, ctx):
-        listing = method("conversations.history", channel=channel.key, oldest=oldest, limit=200)
+        listing = method("conversations.history", channel=channel.key, oldest=oldest, latest=latest, limit=200)
         async for found in api.walk(listing, "messages", PAGER, size=200):
             if found.get("reply_count"):
                 mark = f"{found.get('latest_reply')}/{found['reply_count']}"

@@ -194,11 +194,13 @@ async def _check(
     runtime: Runtime, org: str, platform: str, account: str, config: dict[str, Any], credentials: dict[str, str]
 ) -> None:
     """Log in once. Errors: what the connector says."""
-    from connectors.base import Account
+    from sync.pull.accounts import Accounts
 
     given = _integrations(runtime).check(platform, config, credentials, operator=True)
     connector = _connectors(runtime)[platform]
-    async with connector.open(Account(org, account, given.config, given.credentials)) as session:
+    accounts = Accounts(runtime.database, runtime.sealer, runtime.settings)
+    tried = accounts.unsaved(org, platform, account, given.config, given.credentials)
+    async with connector.open(tried) as session:
         await session.check()
 
 

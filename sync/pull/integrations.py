@@ -19,6 +19,7 @@ from psycopg.types.json import Jsonb
 
 from connectors.base import Connector, Credentials, Given, check_fields
 from connectors.registry import PLATFORMS, find_connector
+from schedules.platforms import cadence
 from sync.alerts import raise_alert, resolve_alert
 from sync.base.errors import ApiError, ConfigurationError
 from sync.base.ids import check_org_id, check_platform
@@ -123,7 +124,8 @@ class Integrations:
             )
             assert row is not None
             for sync_type in connector.sync_types:
-                await tx.execute(_STREAM, (row["id"], sync_type.name, sync_type.every))
+                every = cadence(platform, sync_type.name, sync_type.every)
+                await tx.execute(_STREAM, (row["id"], sync_type.name, every))
             await resolve_alert(tx, org_id, expired_key(row["id"]))
             action = "connected" if row["created"] else "reconnected"
             await _note(tx, org_id, row["id"], action, by, platform=platform, account=account)

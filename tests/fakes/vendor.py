@@ -80,11 +80,15 @@ async def collect(
     *,
     stop_after: int | None = None,
     owner: Account | None = None,
+    into: list[Any] | None = None,
     **pull: Any,
 ) -> list[Any]:
-    """Records of one pull, its cursors kept on the shelf; stopped after so many pages if asked to."""
+    """Records of one pull, its cursors kept on the shelf; stopped after so many pages if asked to.
+
+    `into` has them even if the pull fails.
+    """
     shelf = shelf if shelf is not None else Shelf()
-    records: list[Any] = []
+    records: list[Any] = [] if into is None else into
     asked = Pull(sync_type, shelf.cursors.get(""), partitions=shelf, **pull)
     transport = httpx.MockTransport(script)
     async with open_session(

@@ -136,8 +136,9 @@ DECLARE
   new_counts text[] := '{}';
 BEGIN
   PERFORM set_config('synchronous_commit', 'off', true);
-  INSERT INTO rate_bucket (key) SELECT k FROM unnest(keys) k
-  WHERE NOT EXISTS (SELECT FROM rate_bucket b WHERE b.key = k) ORDER BY k ON CONFLICT DO NOTHING;
+  -- A bucket without a limit has a row only once it was blocked.
+  INSERT INTO rate_bucket (key) SELECT k FROM unnest(keys, limits) AS c (k, l)
+  WHERE l > 0 AND NOT EXISTS (SELECT FROM rate_bucket b WHERE b.key = k) ORDER BY k ON CONFLICT DO NOTHING;
   -- One order for everybody, so that two takers cannot lock each other out.
   PERFORM FROM rate_bucket b WHERE b.key = ANY (keys) ORDER BY b.key FOR UPDATE;
   now_s := extract(epoch FROM clock_timestamp());
@@ -145,7 +146,7 @@ BEGIN
   FOR i IN 1 .. cardinality(keys) LOOP
     SELECT b.slots, b.counts, extract(epoch FROM b.blocked_until) AS blocked_s INTO found
     FROM rate_bucket b WHERE b.key = keys[i];
-    wait := greatest(found.blocked_s - now_s, 0);
+    wait := greatest(coalesce(found.blocked_s, 0) - now_s, 0);
     kept_slots := '{}'; kept_counts := '{}'; used := 0;
     IF limits[i] > 0 THEN
       width := windows[i] / 100;

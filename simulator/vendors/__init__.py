@@ -13,8 +13,9 @@ VENDORS: dict[str, str] = {
     "linkedin": "LinkedIn",
     "reddit": "Reddit",
     "slack": "Slack",
-    "telegram": "Telegram",
     "tiktok": "TikTok",
+    "telegram": "Telegram",
+    "twitch": "Twitch",
     "twitter": "Twitter",
 }
 """Package below this one -> its class."""

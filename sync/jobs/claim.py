@@ -24,7 +24,7 @@ _REFRESH_S = 5.0
 _SCAN_SHARE = 50
 """A full scan may take one part in this many of the time, and at least every `_MAX_SCAN_GAP_S`."""
 _MAX_SCAN_GAP_S = 60.0
-_RECOVER_S = 15.0
+_RECOVER_S = 5.0
 """How often leases are looked for that this worker should know and does not."""
 _FULL_RETRY_S = 0.2
 """A queue at its limit is asked again this much later, or when one of its jobs ends here."""

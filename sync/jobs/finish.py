@@ -14,6 +14,7 @@ from sync.base.logs import get_logger
 from sync.jobs.claim import Lease
 from sync.jobs.decide import Ended, refused
 from sync.jobs.outcome import Ending
+from sync.store.arrays import int_array, text_array
 from sync.store.dedicated import DedicatedConnection
 from sync.store.engine import Connection, Database, as_literal, translate
 from sync.store.sql import load_sql
@@ -152,10 +153,10 @@ class Finisher:
             load_sql("finish_done"),
             {
                 **self._whose(ended, complete),
-                "durations": [e.duration_ms for e in ended],
-                "attempts": [e.job.attempt + 1 for e in ended],
-                "orgs": [e.job.org_id for e in ended],
-                "kinds": [e.job.kind for e in ended],
+                "durations": int_array([e.duration_ms for e in ended]),
+                "attempts": int_array([e.job.attempt + 1 for e in ended]),
+                "orgs": text_array([e.job.org_id for e in ended]),
+                "kinds": text_array([e.job.kind for e in ended]),
             },
         )
 
@@ -186,10 +187,9 @@ class Finisher:
     def _whose(self, ended: Sequence[Ended], complete: list[int]) -> dict[str, Any]:
         return {
             "worker": self._worker_id(),
-            "complete": complete,
-            "partial": list({e.lease.id for e in ended}.difference(complete)),
-            "leases": [e.lease.id for e in ended],
-            "ids": [e.job.id for e in ended],
+            "held": list({*complete, *(e.lease.id for e in ended)}),
+            "leases": int_array([e.lease.id for e in ended]),
+            "ids": int_array([e.job.id for e in ended]),
         }
 
 

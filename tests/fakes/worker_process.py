@@ -18,6 +18,7 @@ from multiprocessing.process import BaseProcess
 import msgspec
 
 from sync.base.errors import SyncError, Transient
+from sync.base.logs import configure_logging
 from sync.base.settings import PoolSettings, QueueSettings, StoreSettings
 from sync.jobs.catalogue import Catalogue, JobKind
 from sync.jobs.context import JobContext
@@ -38,7 +39,7 @@ CREATE TABLE gate (open boolean);
 
 
 class Deed(msgspec.Struct, frozen=True):
-    """do: effect, fail_first (its first attempt fails after the write), snooze_first, die, wait (for the gate)."""
+    """do: nothing, effect, fail_first (after the write, at its first attempt), snooze_first, die, wait (for the gate)."""
 
     do: str = "effect"
     key: str = ""
@@ -47,6 +48,9 @@ class Deed(msgspec.Struct, frozen=True):
 async def _act(deed: Deed, ctx: JobContext, database: Database) -> Outcome | None:
     if deed.do == "die":
         os._exit(9)
+    if deed.do == "nothing":
+        await asyncio.sleep(0.001)
+        return None
     if deed.do == "snooze_first" and not (ctx.job.meta or {}).get("seen") and await ctx.checkpoint() is None:
         await ctx.progress(50, checkpoint={"seen": True})
         return Snooze(0.01)
@@ -111,6 +115,7 @@ async def chaos_runtime(config: Config) -> AsyncIterator[FakeRuntime]:
 def run(config: Config) -> None:
     """The whole life of one member process. SIGTERM drains it."""
     os.setpgrp()  # Ctrl-C in the terminal is for pytest
+    configure_logging("ERROR")  # warnings of every reconnection would bury what a failed test has to say
     asyncio.run(_live(config))
 
 

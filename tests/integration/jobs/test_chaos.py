@@ -80,7 +80,7 @@ async def test_fifty_members_killed_over_five_thousand_jobs(pg_url: str, rng: ra
         ids = await runtime.queue.enqueue_many(some_jobs(jobs, rng))
         async with pool(Config(pg_url), members=3) as members:
             for kill in range(kills):
-                target = min(await effects(db) + rng.randrange(1, 2 * jobs // kills), jobs - kills + kill)
+                target = min(await effects(db) + rng.randrange(1, jobs // kills), jobs - kills + kill)
                 await eventually(lambda target=target: reached(db, target), timeout_s=60)
                 name = rng.choice(list(members.processes))
                 members.kill(name)
@@ -128,6 +128,37 @@ async def test_postgresql_killed_three_times_in_mid_load(rng: random.Random) -> 
                 assert {process.pid for process in members.processes.values() if process.is_alive()} == pids
             assert len(set(confirmed)) == jobs
             await check_once_each(db, confirmed)
+
+
+@pytest.mark.timeout(300)
+async def test_postgresql_killed_while_nothing_waits_for_the_disk(rng: random.Random) -> None:
+    """Claims and finishes commit with synchronous_commit=off. Without enqueues and effects beside them nothing flushes
+    them early, so every kill takes back a few hundred milliseconds: leases vanish, finished ones reappear."""
+    jobs = 12_000
+    with killable_postgres() as server:
+        async with chaos_runtime(Config(server.url)) as runtime, rescuing(runtime):
+            db = runtime.database
+            await db.execute(SCHEMA)
+            ids = await runtime.queue.enqueue_many(
+                NewJob("chaos.deed", Deed("nothing"), org_id=f"org-{number % ORGS}") for number in range(jobs)
+            )
+            async with pool(Config(server.url), members=2) as members:
+                for kill in range(3):
+                    target = (kill + 1) * jobs // 5 + rng.randrange(jobs // 10)
+                    await eventually(lambda target=target: logged(db, target), timeout_s=60)
+                    server.kill()
+                    server.restart()
+                await eventually(lambda: all_ended(runtime), timeout_s=60)
+                assert all(process.is_alive() for process in members.processes.values())
+            places = await check_places(db, ids)
+            assert set(places.values()) == {"done"}
+
+
+async def logged(db: Database, count: int) -> bool:
+    try:
+        return bool(await db.fetch_value("SELECT count(*) >= %(n)s FROM job_run", {"n": count}))
+    except SyncError:
+        return False
 
 
 @pytest.mark.parametrize("trouble", ["killed", "frozen"])

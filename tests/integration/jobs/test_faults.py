@@ -220,6 +220,27 @@ async def test_a_finish_that_the_server_forgot_is_made_good(db: Database) -> Non
     assert await db.fetch_value("SELECT count(*) FROM effect") == 1
 
 
+async def test_marks_that_the_server_forgot_keep_their_lease(db: Database) -> None:
+    """A crash takes back what was written of a lease that is still at work: its last result must not end it."""
+    stage = Stage()
+    async with job_runtime(db, [scripted(stage)]) as runtime, member(runtime):
+        scripts = [Script("ok"), Script("throttled", seconds=600), Script("hang")]
+        await runtime.queue.enqueue_many([NewJob("test.script", script) for script in scripts])
+        await eventually(lambda: db.fetch_value("SELECT cardinality(finished) = 2 FROM job_lease"))
+        async with db.transaction() as tx:
+            for statement in (
+                "UPDATE job_lease SET finished = '{}'",
+                "DELETE FROM job_run",
+                "DELETE FROM job_scheduled",
+            ):
+                await tx.execute(statement)
+        stage.gate.set()
+        await eventually(lambda: db.fetch_value("SELECT count(*) = 0 FROM job_lease"))
+        places = await check_places(db)
+    assert sorted(places.values()) == ["done", "done", "scheduled"]
+    assert stage.calls == {"ok": 2, "throttled": 2, "hang": 1}
+
+
 async def test_a_job_that_comes_back_while_it_runs_here_does_not_upset_its_worker(db: Database) -> None:
     """A crash of the server takes back a claim: the same worker claims the job again beside the first run."""
     stage = Stage()

@@ -11,6 +11,7 @@ VENDORS: dict[str, str] = {
     "discord": "Discord",
     "facebook": "Facebook",
     "linkedin": "LinkedIn",
+    "pinterest": "Pinterest",
     "reddit": "Reddit",
     "slack": "Slack",
     "tiktok": "TikTok",

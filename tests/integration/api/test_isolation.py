@@ -100,7 +100,7 @@ async def test_the_own_org_sees_all_of_it_without_secrets(api: Api) -> None:
         assert "hunter2" not in response.text
     status = await api.get("/sync/status")
     assert status["leases"][0]["actor"] == "sync:acme:email" and status["leases"][0]["node"] == MARK
-    assert status["platforms"] == ["email"]
+    assert "email" in status["platforms"]
 
 
 async def test_who_runs_the_install_sees_sums_and_only_a_platform_token_sees_rows(api: Api) -> None:

@@ -84,6 +84,7 @@ class Api:
         self._budgets = account.budgets or LocalBudgets()
         self._credentials = account.credentials
         self._loaded = account.tokens is None
+        self._renewed_at: datetime | None = None
 
     def context(self) -> Context:
         return Context(self.account, self.facts, self._now())
@@ -103,6 +104,9 @@ class Api:
             if judgement.verdict is Verdict.RETRY and attempt < TRIES and (judgement.after_s or 0) <= PATIENCE_S:
                 await self._sleep(judgement.after_s or self._rng.uniform(0.1, 0.5 * 2**attempt))
                 continue
+            if judgement.verdict is Verdict.REFRESH and request.token is None and (wait := self._settling()):
+                text = f"{self.connector.title} does not know a renewed token yet."
+                raise Transient(text, retry_after_s=wait, code="token_settling")
             if judgement.verdict is Verdict.REFRESH and not renewed and await self._renew(request, used):
                 renewed = True
                 continue
@@ -252,6 +256,7 @@ class Api:
             expires_at = float(self._credentials.get("expires_at") or "inf")
             if expires_at - self._now().timestamp() < auth.margin.total_seconds():
                 self._credentials = await tokens.renew(self._credentials, self.exchange)
+                self._renewed_at = self._now()
         return self._credentials
 
     async def _renew(self, request: Request, used: Credentials) -> bool:
@@ -265,7 +270,15 @@ class Api:
             self._credentials = current
             return changed
         self._credentials = await tokens.renew(used, self.exchange)
+        self._renewed_at = self._now()
         return True
+
+    def _settling(self) -> float:
+        """Seconds until a token that was just renewed must work; 0 if it must by now."""
+        auth = self.connector.auth
+        if self._renewed_at is None or not isinstance(auth, OAuth2):
+            return 0.0
+        return max((self._renewed_at + auth.settle - self._now()).total_seconds(), 0.0)
 
     async def exchange(self, credentials: Credentials) -> Mapping[str, str]:
         """New credentials for old ones at the token endpoint. Errors: IntegrationRevoked, Transient."""

@@ -97,6 +97,8 @@ class OAuth2:
     pkce: bool = False
     margin: timedelta = timedelta(minutes=5)
     """Renew this long before expiry; after a refusal in any case."""
+    settle: timedelta = timedelta(0)
+    """How long a renewed token may still be refused: until then a refusal is waited out, not believed."""
     client_auth: str = "form"
     """How our app identifies itself at the token endpoint: basic, form or json."""
     client_id: str = "client_id"

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from connectors.base import Account, Credentials
 from connectors.http.auth import OAuth2, token_error
@@ -19,7 +20,7 @@ from connectors.http.budgets import CALLS, Budget, LocalBudgets
 from connectors.http.pagers import Pager, Single
 from connectors.http.request import WHOLE, Context, Reply, Request
 from connectors.http.streams import HttpConnector, Items, find_items
-from connectors.http.verdicts import Judgement, Rule, Verdict, judge, retry_after
+from connectors.http.verdicts import Judgement, Problem, Rule, Verdict, judge, retry_after
 from sync.base.errors import (
     ConfigurationError,
     IntegrationRevoked,
@@ -166,8 +167,6 @@ class Api:
     ) -> tuple[Reply | None, Judgement]:
         import httpx
 
-        from connectors.http.verdicts import Problem
-
         try:
             reply = await self._send(await self._dress(request, ctx, used))
         except httpx.TransportError as error:
@@ -194,6 +193,9 @@ class Api:
         elif request.signed:
             raise Permanent("Requests to addresses that an answer named are sent without a token (signed=False).")
         params = {name: value for name, value in request.params.items() if value is not None}
+        if params and "?" in url:
+            # A query that its author wrote out stays as it is: httpx would replace it, and encode what must not be.
+            url, params = f"{url}&{urlencode(params, doseq=True)}", {}
         form = {k: v for k, v in request.form.items() if v is not None} if request.form is not None else None
         outgoing = self._client.build_request(
             request.method, url, params=params or None, json=request.json, data=form, headers=dict(request.headers)

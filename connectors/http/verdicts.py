@@ -144,12 +144,12 @@ class Judgement:
 
 def judge(reply: Reply, read: ProblemReader, rules: Iterable[Rule]) -> Judgement:
     """The one verdict on this reply."""
+    problem: Problem | None = None
     try:
         problem = read(reply)
     except NotJsonError:
-        problem = Problem("not_json", "The answer is not JSON.") if 200 <= reply.status < 300 else None
-        if problem is not None and not reply.request.raw:
-            return Judgement(RETRY, problem)
+        if 200 <= reply.status < 300 and not reply.request.raw:
+            return Judgement(RETRY, Problem("not_json", "The answer is not JSON."))
     for rule in rules:
         if rule.matches(reply, problem):
             return Judgement(

@@ -49,7 +49,7 @@ class Accounts:
             installation=installation(self._settings, run.platform),
             tokens=AccountTokens(self._database, self._sealer, run.integration_id, context),
             budgets=self._budgets,
-            known=_Stored(self._database, run.integration_id),
+            known=StoredRecords(self._database, run.integration_id),
             facts=run.facts,
             remember=partial(self._remember, run.integration_id),
         )
@@ -67,7 +67,7 @@ class Accounts:
         )
 
 
-class _Stored:
+class StoredRecords:
     """`connectors.base.Known`: what the activity store holds."""
 
     def __init__(self, database: Database, integration_id: int) -> None:

@@ -35,7 +35,7 @@ INSERT INTO integration AS i (org_id, platform, account, label, config, credenti
 VALUES (%(org_id)s, %(platform)s, %(account)s, %(label)s, %(config)s, %(credentials)s)
 ON CONFLICT (org_id, platform, account) DO UPDATE
 SET label = coalesce(excluded.label, i.label), config = excluded.config, credentials = excluded.credentials,
-    credentials_version = i.credentials_version + 1, state = 'active', reason_code = NULL, reason = NULL,
+    credentials_version = i.credentials_version + 1, facts = '{}', state = 'active', reason_code = NULL, reason = NULL,
     state_changed_at = now(), updated_at = now()
 RETURNING id, (xmax = 0) AS created"""
 _STREAM = """

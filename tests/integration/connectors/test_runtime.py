@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from connectors.base import Credentials
 from connectors.http.session import open_session
 from connectors.slack.connector import SLACK
 from sync.base.errors import IntegrationRevoked
-from sync.pull.accounts import Accounts
+from sync.pull.accounts import Accounts, StoredRecords
 from sync.pull.budgets import SharedBudgets
 from sync.pull.model import ClaimedRun
 from sync.pull.tokens import AccountTokens
@@ -300,6 +301,20 @@ async def test_an_item_that_cannot_be_read_is_kept_aside(office: Office) -> None
     assert len(await office.ids("profile")) == 8
 
 
+async def test_known_records_are_named_newest_first(office: Office) -> None:
+    await office.connect("slack")
+    await office.sync("slack", "messages")
+    ((integration_id,),) = await office.rows("SELECT id FROM integration")
+    expected = await office.rows(
+        "SELECT vendor_id FROM activity WHERE kind = 'message' ORDER BY occurred_at DESC, id DESC"
+    )
+    known = StoredRecords(office.database, integration_id)
+    since = datetime.now(UTC) - timedelta(days=100)
+    batches = [batch async for batch in known.recent(("message",), since)]
+    assert [len(batch) for batch in batches] == [100, len(expected) - 100]
+    assert [(vendor_id,) for batch in batches for vendor_id in batch] == expected
+
+
 # --- backfills
 
 
@@ -321,6 +336,4 @@ async def test_a_backfill_leaves_the_live_cursor_alone(office: Office) -> None:
 
 
 def _days_ago(days: int) -> str:
-    from datetime import UTC, datetime, timedelta
-
     return (datetime.now(UTC) - timedelta(days=days)).date().isoformat()

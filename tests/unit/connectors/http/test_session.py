@@ -26,6 +26,7 @@ from connectors.http import (
     HttpConnector,
     Partition,
     Report,
+    Single,
     Snapshot,
     Static,
     Stream,
@@ -446,6 +447,22 @@ async def test_half_a_surrogate_pair_is_replaced() -> None:
     body = b'{"data":[{"id":"1",%b,"t":"cut \\ud83d"},{"id":"2",%b,"t":"\\ud83d\\ude00"}]}' % (at, at)
     found = await collect(connector(), "posts", Script(body))
     assert [one.raw["t"] for one in found] == ["cut \ufffd", "😀"]
+
+
+async def test_a_file_need_not_be_json_and_a_written_query_stays() -> None:
+    from connectors.http import Request
+
+    def download(_ctx: Context) -> Request:
+        return Request("GET", "/files?ids=List(urn%3Ax,2)", {"page": 1}, raw=True, signed=False)
+
+    def lines(reply: Any) -> list[dict[str, Any]]:
+        return [item(int(line)) for line in reply.text.splitlines()]
+
+    made = connector(replace(STREAM, request=download, items=lines, pager=Single()), problem=problem_at("error"))
+    script = Script(b"1\n2")
+    assert ids(await collect(made, "posts", script)) == [1, 2]
+    assert str(script.requests[0].url).endswith("/files?ids=List(urn%3Ax,2)&page=1")
+    assert "authorization" not in script.requests[0].headers
 
 
 async def test_a_token_goes_only_where_it_belongs() -> None:

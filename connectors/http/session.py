@@ -23,7 +23,7 @@ from connectors.http.reports import ReportJob
 from connectors.http.request import WHOLE, Context, Partition, Reply, Request, Span
 from connectors.http.streams import HttpConnector, Record, Stream, find_items
 from connectors.http.times import day_start
-from connectors.records import ActivityRecord, MetricRecord, Rejected
+from connectors.records import MetricRecord, Rejected
 from sync.base.errors import Permanent, RateLimited, Transient
 
 if TYPE_CHECKING:
@@ -276,7 +276,7 @@ class _Walker:
                     if isinstance(record, MetricRecord):
                         if record.is_final is None:
                             record.is_final = final_before is not None and record.end <= final_before
-                    elif isinstance(record, ActivityRecord) and record.raw is None:
+                    elif record.raw is None:
                         record.raw = item
                     out.append(record)
             except Exception as error:

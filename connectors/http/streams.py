@@ -20,13 +20,13 @@ from connectors.http.cursors import CursorKind, Snapshot
 from connectors.http.pagers import Pager, Single
 from connectors.http.request import Context, Partition, Reply, Request, dig
 from connectors.http.verdicts import ProblemReader, Rule, no_problem
-from connectors.records import SOCIAL, ActivityRecord, GoneRecord, MetricRecord
+from connectors.records import SOCIAL, ActivityRecord, MetricRecord
 from sync.base.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from connectors.http.api import Api
 
-Record = ActivityRecord | MetricRecord | GoneRecord
+Record = ActivityRecord | MetricRecord
 Mapper = Callable[[Any, Context], Record | Iterable[Record] | None]
 Items = str | Callable[[Reply], Sequence[Any]]
 

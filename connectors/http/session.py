@@ -35,6 +35,8 @@ BATCH = 100
 """Partitions whose cursors are loaded together."""
 RECOVER = 5
 """Good pages after which a shrunken page size grows again."""
+AWAY = timedelta(hours=1)
+"""How long a partition that is gone, or not for us, is left alone."""
 REPEATS = 3
 """Empty pages in a row that may lead to themselves."""
 
@@ -131,11 +133,17 @@ class HttpSession:
             wanted = []
             for partition, key in zip(batch, keys, strict=True):
                 state = states.get(key)
-                known = _unchanged(partition, state, pull)
+                known = _unchanged(partition, state, pull) or self._gone(state, pull)
                 ctx.unchanged = ctx.unchanged + 1 if known else 0
                 if not known and not _finished(state, pull):
                     wanted.append((partition, state))
             yield wanted
+
+    def _gone(self, state: Cursor | None, pull: Pull) -> bool:
+        """Whether the vendor turned us away from there not long ago. Vendors count refusals, too."""
+        if state is None or pull.start is not None:
+            return False
+        return self._now().timestamp() - float(state.get("gone", 0.0)) < AWAY.total_seconds()
 
     async def _found(self, stream: Stream, ctx: Context) -> AsyncIterator[Partition]:
         if stream.partitions is None:
@@ -165,6 +173,7 @@ class HttpSession:
         except GoneError as error:
             if partition is WHOLE:
                 raise Permanent(error.message, **error.fields) from error
+            yield Page((), {**(state or {}), "gone": now.timestamp(), "run": pull.run}, more=True, partition=key)
         except UnreadableError as error:
             rejected = Rejected(error=error.message, raw=error.fields.get("raw"), place=key or None)
             yield Page((rejected,), {**(state or {}), "run": pull.run}, more=True, partition=key)

@@ -10,6 +10,7 @@ from simulator.vendor import Vendor
 VENDORS: dict[str, str] = {
     "discord": "Discord",
     "facebook": "Facebook",
+    "google_ads": "GoogleAds",
     "linkedin": "LinkedIn",
     "pinterest": "Pinterest",
     "reddit": "Reddit",

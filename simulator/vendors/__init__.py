@@ -15,6 +15,7 @@ VENDORS: dict[str, str] = {
     "pinterest": "Pinterest",
     "reddit": "Reddit",
     "slack": "Slack",
+    "snapchat": "Snapchat",
     "tiktok": "TikTok",
     "telegram": "Telegram",
     "twitch": "Twitch",

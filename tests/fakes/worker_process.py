@@ -39,7 +39,7 @@ CREATE TABLE gate (open boolean);
 
 
 class Deed(msgspec.Struct, frozen=True):
-    """do: nothing, effect, fail_first (after the write, at its first attempt), snooze_first, die, wait (for the gate)."""
+    """do: nothing, effect, fail_first (after the write, at attempt 1), snooze_first, die, wait (for the gate)."""
 
     do: str = "effect"
     key: str = ""

@@ -224,51 +224,6 @@ async def test_a_worker_that_lost_its_lease_writes_nothing(db: Database) -> None
     assert (await outcomes(db)).count(0) == 1
 
 
-async def test_rescued_jobs_run_alone_and_the_poisonous_one_dies(db: Database) -> None:
-    """Three crashes of one job; its neighbours of the first batch finish."""
-    stage = Stage()
-    async with job_runtime(db, [scripted(stage)]) as runtime:
-        for key in ("poison", "n1", "n2"):
-            await runtime.queue.enqueue(NewJob("test.script", Script("ok", key)))
-        for crash in range(3):
-            await _crash_with_whatever_runs(db, runtime, only="poison" if crash else None)
-        async with member(runtime):
-            await eventually(lambda: nothing_left(db))
-    assert stage.calls == {"n1": 1, "n2": 1}
-    dead = await db.fetch_one("SELECT error_class, crashes, args FROM job_dead")
-    assert dead is not None
-    assert (dead["error_class"], dead["crashes"], dead["args"]["key"]) == ("WorkerDied", 3, "poison")
-
-
-async def _crash_with_whatever_runs(db: Database, runtime, only: str | None) -> None:  # type: ignore[no-untyped-def]
-    """A worker that claims and dies: registered, silent, with a lease."""
-    from sync.jobs.claim import Claimer
-
-    claimer = Claimer(runtime.relaxed, "consumer.one-off")
-    await claimer.poll()
-    claimer.worker_id = await db.fetch_value(
-        "INSERT INTO worker (name, pool, node, pid, beat_at) VALUES ('dead', 'p', 'n', 1, '-infinity') RETURNING id"
-    )
-    if only is None:
-        leases = await claimer.claim(10)
-        assert [len(jobs) for _, jobs in leases] == [3]
-    else:
-        assert not claimer.has_work  # nothing of the crashed batch is claimed together with others
-        for _ in range(3):
-            leases = await claimer.claim_solo()
-            if leases and b'"poison"' in bytes(leases[0][1][0].args):
-                break
-            await db.execute("UPDATE job_lease SET worker_id = worker_id")  # keep the neighbours' leases aside
-        assert leases and len(leases[0][1]) == 1
-    await claimer.close()
-    held = [lease.id for lease, _ in leases]
-    # Only the crashed lease is rescued; leases of neighbours go back as they were.
-    others = await db.fetch_all("SELECT id FROM job_lease WHERE NOT id = ANY(%(held)s)", {"held": held})
-    await Rescuer(db, runtime.signals, FAST).step()
-    if others:
-        await db.execute("UPDATE job SET crashes = crashes - 1 WHERE args->>'key' <> 'poison'")
-
-
 async def test_cancel_of_a_running_job(db: Database) -> None:
     stage = Stage()
     async with job_runtime(db, [scripted(stage)]) as runtime, member(runtime):

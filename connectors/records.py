@@ -77,6 +77,7 @@ class ActivityRecord(msgspec.Struct, kw_only=True):
     attachments: tuple[Attachment, ...] = ()
     edited_at: datetime | None = None
     deleted: bool = False
+    """With no author and no content: a mark on what is stored, which keeps its own; nothing where nothing is stored."""
     version: int = 0
     """Grows with every change where the vendor has such a number (an edit time in ms); 0 where it has none."""
     counters: dict[str, int] | None = None

@@ -56,6 +56,10 @@ _UPDATE = f"""
 UPDATE activity a SET {", ".join(f"{name} = r.{name}" for name in _CHANGED if name != "id")}, updated_at = now()
 FROM unnest({", ".join(f"%s::{kind}[]" for kind in _CHANGED.values())}) AS r ({", ".join(_CHANGED)})
 WHERE a.id = r.id AND a.version <= r.version"""
+_MARK = """
+UPDATE activity a SET deleted_at = now(), version = r.version, content_hash = r.digest, updated_at = now()
+FROM unnest(%s::int8[], %s::int8[], %s::bytea[]) AS r (id, version, digest)
+WHERE a.id = r.id AND a.version <= r.version"""
 
 
 @dataclass(slots=True)
@@ -97,8 +101,14 @@ async def apply(tx: Transaction, source: Source, prepared: Sequence[PreparedActi
     done = Applied(unchanged=len(prepared))
     added: list[tuple[Any, ...]] = []
     changed: list[tuple[Any, ...]] = []
+    marked: list[tuple[int, int, bytes]] = []
     for item, row in zip(latest, looked, strict=True):
-        if row["id"] is None:
+        if _is_mark(item.record):
+            if row["id"] is not None and row["deleted_at"] is None and item.record.version >= row["version"]:
+                marked.append((row["id"], item.record.version, item.digest))
+                done.events.append(_event(source, item.record, row["id"], "deleted"))
+                done.changed += 1
+        elif row["id"] is None:
             added.append(_row(source, item, row["new_id"], row["now"], None))
             done.events.append(_event(source, item.record, row["new_id"], "added"))
         elif item.record.version < row["version"]:
@@ -115,9 +125,16 @@ async def apply(tx: Transaction, source: Source, prepared: Sequence[PreparedActi
         await copy(tx, _COPY, tuple(_COLUMNS.values()), added)
     if changed:
         await _update(tx, changed)
+    if marked:
+        await tx.execute(_MARK, [list(column) for column in zip(*marked, strict=True)])
     done.added = len(added)
     done.unchanged -= done.added + done.changed
     return done
+
+
+def _is_mark(record: ActivityRecord) -> bool:
+    """Whether it says only that something is gone: what is known of that stays, of the unknown nothing is kept."""
+    return record.deleted and not (record.text or record.title or record.author or record.attachments)
 
 
 async def _update(tx: Transaction, rows: list[tuple[Any, ...]]) -> None:

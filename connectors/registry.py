@@ -6,12 +6,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from connectors.base import Connector, find_sync_type
+from connectors.discord.connector import DISCORD
 from connectors.facebook.connector import FACEBOOK
 from connectors.imap.connector import ImapConnector
+from connectors.linkedin.connector import LINKEDIN
 from connectors.slack.connector import SLACK
 from sync.base.errors import ConfigurationError
 
-PLATFORMS: Mapping[str, Connector] = {connector.platform: connector for connector in (ImapConnector(), FACEBOOK, SLACK)}
+PLATFORMS: Mapping[str, Connector] = {
+    connector.platform: connector
+    for connector in (
+        ImapConnector(),
+        DISCORD,
+        FACEBOOK,
+        LINKEDIN,
+        SLACK,
+    )
+}
 
 
 def find_connector(platform: str, platforms: Mapping[str, Connector] = PLATFORMS) -> Connector:

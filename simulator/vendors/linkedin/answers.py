@@ -83,15 +83,21 @@ def single(elements: list[Any]) -> Record:
 
 
 def batch(ids: Iterable[str], look: Callable[[str], Any]) -> Record:
-    """BATCH_GET: what was found, and why the rest was not."""
+    """BATCH_GET: what was found, and why the rest was not: `look` gives None, or a status."""
     results: Record = {}
     failed: Record = {}
     statuses: Record = {}
     for name in ids:
         found = look(name)
-        if found is None:
+        statuses[name] = 404 if found is None else found if isinstance(found, int) else 200
+        if statuses[name] == 200:
+            results[name] = found
+        elif statuses[name] == 404:
             failed[name] = {"status": 404, "message": "Could not find entity", "code": "NOT_FOUND"}
         else:
-            results[name] = found
-        statuses[name] = 200 if found is not None else 404
+            failed[name] = {
+                "status": found,
+                "message": "Not enough permissions to access: posts",
+                "code": "ACCESS_DENIED",
+            }
     return {"results": results, "errors": failed, "statuses": statuses}

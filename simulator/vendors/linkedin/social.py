@@ -72,7 +72,11 @@ def posts(linkedin: LinkedIn, request: Request) -> Record:
 
 def _post(linkedin: LinkedIn, request: Request, urn: str) -> Any:
     found = find_post(linkedin, request, urn)
-    return None if found is None else found[0].posts.encoded(found[1], post_json, "post")
+    if found is not None:
+        return found[0].posts.encoded(found[1], post_json, "post")
+    number = urn.rpartition(":")[2]
+    unseen = number.isdigit() and any(int(number) in org.posts for org in linkedin.member(request).orgs)
+    return 403 if unseen else None
 
 
 @reads(routes, "/rest/posts/{urn}", "r_organization_social")

@@ -1,0 +1,1 @@
+"""LinkedIn: organization pages and ads."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from connectors.base import Connector, find_sync_type
-from connectors.discord.connector import DISCORD
 from connectors.facebook.connector import FACEBOOK
 from connectors.imap.connector import ImapConnector
 from connectors.linkedin.connector import LINKEDIN
@@ -17,7 +16,6 @@ PLATFORMS: Mapping[str, Connector] = {
     connector.platform: connector
     for connector in (
         ImapConnector(),
-        DISCORD,
         FACEBOOK,
         LINKEDIN,
         SLACK,

@@ -105,6 +105,9 @@ class Api:
             if judgement.verdict is Verdict.RETRY and attempt < TRIES and (judgement.after_s or 0) <= PATIENCE_S:
                 await self._sleep(judgement.after_s or self._rng.uniform(0.1, 0.5 * 2**attempt))
                 continue
+            if judgement.verdict is Verdict.THROTTLED and attempt < TRIES and _short(judgement.after_s):
+                await self._throttled(judgement, "", budgets, ctx)
+                continue  # the block is waited for like any other: everybody else sees it, too
             if judgement.verdict is Verdict.REFRESH and request.token is None and (wait := self._settling()):
                 text = f"{self.connector.title} does not know a renewed token yet."
                 raise Transient(text, retry_after_s=wait, code="token_settling")
@@ -365,6 +368,10 @@ class Api:
             await self._budgets.block(key, seconds)
         only_part = bool(hit) and bool(part_of(ctx)) and all(budget.per_part for budget, _ in hit)
         return RateLimited(said, retry_after_s=seconds, code=judgement.problem.code or "throttled", part=only_part)
+
+
+def _short(seconds: float | None) -> bool:
+    return seconds is not None and seconds <= PATIENCE_S
 
 
 def part_of(ctx: Context) -> str:

@@ -267,7 +267,9 @@ class Machine:
 
 
 async def play(db: Database, seed: int) -> Machine:
-    await db.execute("CREATE TABLE IF NOT EXISTS effect (job_id bigint PRIMARY KEY)")  # a second effect of a job fails here
+    # The key makes a second effect of a job fail.
+    await db.execute("CREATE TABLE IF NOT EXISTS effect (job_id bigint PRIMARY KEY)")
+    await db.execute("DELETE FROM job_idempotency")  # of an earlier play in this database
     kinds = [scripted(Stage(), "test.free"), scripted(Stage(), "test.limited", concurrency=LIMIT)]
     async with job_runtime(db, kinds) as runtime, AsyncExitStack() as stack:
         machine = Machine(db, runtime, random.Random(seed))

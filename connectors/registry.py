@@ -10,6 +10,7 @@ from connectors.facebook.connector import FACEBOOK
 from connectors.imap.connector import ImapConnector
 from connectors.linkedin.connector import LINKEDIN
 from connectors.slack.connector import SLACK
+from connectors.twitter.connector import TWITTER
 from sync.base.errors import ConfigurationError
 
 PLATFORMS: Mapping[str, Connector] = {
@@ -19,6 +20,7 @@ PLATFORMS: Mapping[str, Connector] = {
         FACEBOOK,
         LINKEDIN,
         SLACK,
+        TWITTER,
     )
 }
 

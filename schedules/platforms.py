@@ -46,6 +46,15 @@ CADENCES: Mapping[str, Mapping[str, timedelta]] = {
         "profile": _min(60),
         "engagement-metrics": _min(60),
     },
+    "twitter": {
+        "posts": _min(15),
+        "comments": _min(15),
+        "mentions": _min(15),
+        "messages": _s(60),
+        "engagement-metrics": _min(60),
+        "ads-metrics": _min(60),
+        "profile": _min(60),
+    },
 }
 
 

@@ -13,6 +13,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from bench.common import Servers, Shape, log, machine
@@ -20,6 +21,7 @@ from bench.queue.crash import crash
 from bench.queue.drain import drain, fanout
 from bench.queue.enqueue import enqueue
 from bench.queue.fairness import flood
+from bench.queue.peers import compare, run_peers
 from bench.queue.pickup import pickup
 from bench.queue.snapshot import snapshot
 from bench.queue.stage import Options
@@ -47,6 +49,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, help="runs of each workload; medians are reported (3; 1 with --quick)")
     parser.add_argument("--members", type=_shape, default=Shape(2, 64), help="members x concurrency of drains (2x64)")
     parser.add_argument("--fanout", type=_shape, default=Shape(2, 50), help="the same for the fan-out (2x50)")
+    parser.add_argument("--peers", type=Path, metavar="DIR", help="folder with run_peers.py: measure others as well")
+    parser.add_argument("--peer-names", default="graphile,pgboss,pgqueuer,bullmq,taskiq", help="which of them")
+    parser.add_argument("--peers-work", type=Path, metavar="DIR", help="keep the peers' installations here")
     parser.add_argument("--python", default=sys.executable, help="interpreter of the members")
     arguments = parser.parse_args()
     unknown = set(arguments.only.split(",")) - WORKLOADS.keys()
@@ -75,6 +80,11 @@ def main() -> None:
             result.update(WORKLOADS[name](options))
     finally:
         servers.stop()
+    if arguments.peers:
+        found = run_peers(
+            arguments.peers, arguments.peer_names, arguments.only.split(","), options.runs, arguments.peers_work
+        )
+        result.update(compare(result, found))
     print(json.dumps(_rounded(result)))
 
 

@@ -23,8 +23,8 @@ from bench.queue.stage import Options, Stage, enqueue_bulk, open_stage, wait_job
 from sync.wiring import Runtime
 
 _CHUNK = 100_000
-_COMPARED = 5
-"""The last chunks decide."""
+_COMPARED = 10
+"""The last chunks decide: at two million jobs, the second half."""
 _SINGLES = 30
 
 

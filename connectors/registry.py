@@ -7,6 +7,7 @@ from typing import Any
 
 from connectors.base import Connector, find_sync_type
 from connectors.facebook.connector import FACEBOOK
+from connectors.google_ads.connector import GOOGLE_ADS
 from connectors.imap.connector import ImapConnector
 from connectors.linkedin.connector import LINKEDIN
 from connectors.slack.connector import SLACK
@@ -18,6 +19,7 @@ PLATFORMS: Mapping[str, Connector] = {
     for connector in (
         ImapConnector(),
         FACEBOOK,
+        GOOGLE_ADS,
         LINKEDIN,
         SLACK,
         TWITTER,

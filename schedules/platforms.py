@@ -30,6 +30,7 @@ CADENCES: Mapping[str, Mapping[str, timedelta]] = {
         "ads-metrics": _min(60),
         "profile": _min(360),
     },
+    "google_ads": {"ads-metrics": _min(60), "profile": _min(15)},
     "linkedin": {
         "posts": _min(15),
         "comments": _min(15),

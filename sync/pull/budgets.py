@@ -43,8 +43,11 @@ class SharedBudgets:
         asked = [claim for claim in claims if not self._has(claim, now)]
         if asked and (delay := await self._ask(asked)) is not None:
             return delay
+        if asked and (blocked := self._longest_block(claims, self._monotonic())) is not None:
+            return blocked  # by an answer that came while we asked
         for claim in claims:
-            self._slices[claim.key].calls -= claim.cost
+            if (found := self._slices.get(claim.key)) is not None:
+                found.calls -= claim.cost
         if len(self._slices) > 10_000:
             self._slices = {key: found for key, found in self._slices.items() if found.until > now}
         return None

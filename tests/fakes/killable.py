@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -33,11 +32,24 @@ class KillablePostgres:
 
     def kill(self) -> None:
         """kill -9 of the postmaster; its back ends see it and follow."""
-        pid = self._server.pid
-        assert pid is not None
-        children = psutil.Process(pid).children(recursive=True)
-        os.kill(pid, signal.SIGKILL)
-        psutil.wait_procs(children, timeout=10)
+        postmaster, *others = self._processes()
+        postmaster.kill()
+        psutil.wait_procs(others, timeout=10)
+
+    def freeze(self) -> None:
+        """Alive, but it answers nobody."""
+        self._frozen = self._processes()
+        for process in self._frozen:
+            process.suspend()
+
+    def thaw(self) -> None:
+        for process in self._frozen:
+            process.resume()
+
+    def _processes(self) -> list[psutil.Process]:
+        assert self._server.pid is not None
+        postmaster = psutil.Process(self._server.pid)
+        return [postmaster, *postmaster.children(recursive=True)]
 
     def restart(self) -> None:
         self._server.stop()
@@ -56,6 +68,9 @@ class KillableRedis:
         self._program = str(program)
         self._port = free_port()
         self.url = f"redis://127.0.0.1:{self._port}/0"
+        self.start()
+
+    def restart(self) -> None:
         self.start()
 
     def start(self) -> None:

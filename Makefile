@@ -11,7 +11,7 @@ PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run down check format lint types layers unit test services lock clean
+.PHONY: help setup run demo down check format lint types layers unit test services lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ setup: $(VENV)/.installed ## make .venv with the pinned dependencies, compiled
 
 run: setup ## install if needed, then start Sync (Ctrl-C stops it)
 	@exec $(BIN)/syncctl up
+
+demo: setup ## the same with simulated vendors and an org that has an account of each
+	@exec $(BIN)/syncctl up --demo
 
 down: setup ## stop a Sync that runs in the background
 	@$(BIN)/syncctl down

@@ -44,8 +44,9 @@ class World:
     seed     decides everything that looks random
     scale    small, demo or bench (bench: rate limits count but do not refuse)
     vendors  slugs; all when not said
-    at       stop the clock at this epoch second; real time otherwise. Data end at the start of the world
+    at       stop the clock at this epoch second; real time otherwise
     limits   whether rate limits refuse calls
+    start    when the world began, in epoch seconds: what was there from the first ends then. Now when not said
     """
 
     def __init__(
@@ -56,13 +57,14 @@ class World:
         vendors: Iterable[str] | None = None,
         at: float | None = None,
         limits: bool | None = None,
+        start: float | None = None,
     ) -> None:
         from simulator.vendors import VENDORS, load
 
         self.seed = seed
         self.scale = SCALES[scale] if isinstance(scale, str) else scale
         self.clock = Clock(at)
-        self.start = self.clock.now()
+        self.start = self.clock.now() if start is None else start
         self.limits = self.scale.name != "bench" if limits is None else limits
         self.faults = Faults(seed)
         self.log = RequestLog()

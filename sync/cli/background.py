@@ -21,7 +21,7 @@ _READY_TIMEOUT_S = 120.0
 _KILLED_GRACE_S = 5.0
 
 
-def start(*, wait: bool) -> None:
+def start(*, wait: bool, demo: bool = False) -> None:
     """Errors: ConfigurationError with what the start said when it failed (only with `wait`)."""
     home = Home(load_settings().home)
     with home.locked():  # say "already running" here and now, not in a log
@@ -29,7 +29,7 @@ def start(*, wait: bool) -> None:
     log = home.logs / "up.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "sync.cli.main", "up"],
+            [sys.executable, "-m", "sync.cli.main", "up", *(["--demo"] if demo else [])],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

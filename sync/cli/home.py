@@ -6,6 +6,7 @@ secrets/             made at the first start, readable by their owner alone; kee
   sealing_key          seals stored credentials, unless SYNC_SECRETS__KEYS does
   ray_token            opens the Ray dashboard and everything else of the cluster
 logs/                postgres.log, driver.log, up.log (of a detached start), ray -> logs of the last cluster
+demo.json            that this is the home of a demo, and which one (see `sync.cli.demo`)
 up.lock up.json      held and written by the running `syncctl up`
 """
 
@@ -47,6 +48,8 @@ class UpState:
     addresses: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     """How long each step of the start took."""
+    demo: dict[str, str] = field(default_factory=dict)
+    """What became of each platform, by its name; empty without --demo."""
 
 
 class Home:

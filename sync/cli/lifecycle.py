@@ -12,16 +12,19 @@ def up(
     wait: Annotated[
         bool, typer.Option("--wait", help="With --detach: return when it is ready, or say why not.")
     ] = False,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="With simulated vendors and an org `demo` that has an account of each.")
+    ] = False,
 ) -> None:
     """Start Sync on this machine: PostgreSQL (unless SYNC_STORE__URL names one), Ray, the HTTP API, all workers."""
     if detach:
         from sync.cli.background import start
 
-        start(wait=wait)
+        start(wait=wait, demo=demo)
     else:
         from sync.cli.up import run
 
-        run()
+        run(demo=demo)
 
 
 def down(
@@ -33,6 +36,14 @@ def down(
     from sync.cli.background import stop
 
     stop(timeout)
+
+
+def demo() -> None:
+    """Print a token for the org of `syncctl up --demo`."""
+    from sync.cli.demo import ORG
+    from sync.cli.tokens import sign
+
+    print(sign(ORG, "admin", "demo"))
 
 
 def status(json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:

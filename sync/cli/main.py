@@ -21,6 +21,7 @@ app = typer.Typer(
 app.command()(lifecycle.up)
 app.command()(lifecycle.down)
 app.command()(lifecycle.status)
+app.command()(lifecycle.demo)
 app.command()(maintenance.doctor)
 app.command()(maintenance.migrate)
 app.command()(maintenance.token)

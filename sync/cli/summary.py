@@ -28,7 +28,7 @@ def addresses(settings: Settings, cluster: LocalCluster) -> dict[str, str]:
 def print_summary(state: UpState, home: Home, seconds: float) -> None:
     found = state.addresses
     command = this_command()
-    token = f"{command} token --org acme --role admin"
+    token = f"{command} demo" if state.demo else f"{command} token --org acme --role admin"
     rows = [
         ("API", found["api"]),
         ("API docs", found["docs"]),
@@ -44,7 +44,30 @@ def print_summary(state: UpState, home: Home, seconds: float) -> None:
     print(f"\nReady after {seconds:.1f} s.\n")
     for name, value in rows:
         print(f"  {name:<15}{value}")
+    if state.demo:
+        _print_demo(state, command, token)
     print(flush=True)
+
+
+def _print_demo(state: UpState, command: str, token: str) -> None:
+    api, simulator = state.addresses["api"], state.addresses["simulator"]
+    print("\nDemo: the org `demo` and its accounts at simulated vendors. Things happen there all the time.\n")
+    for platform, what in state.demo.items():
+        print(f"  {platform:<15}{what}")
+    call = f'curl -s -H "Authorization: Bearer $({token})"'
+    rows = [
+        ("Accounts", f"{command} integrations --org demo"),
+        ("Runs", f"{command} runs --org demo"),
+        ("Sync now", f"{command} trigger --org demo slack"),
+        ("What it brought", f"{call} '{api}/sync/activities?limit=5'"),
+        ("Numbers", f"{call} '{api}/sync/metrics?limit=5'"),
+        ("The vendors", f"curl -s {simulator}/_control"),
+        ("Make it happen", f"curl -s {simulator}/_control/slack/grow -d '{{\"events\": 3}}'"),
+        ("Revoke a token", f"curl -s {simulator}/_control/slack/revoke -d '{{}}'"),
+    ]
+    print("\nLook at:\n")
+    for name, value in rows:
+        print(f"  {name:<17}{value}")
 
 
 def this_command() -> str:

@@ -22,6 +22,7 @@ from sync.base.errors import ConfigurationError, SyncError
 from sync.base.files import private_directory
 from sync.base.settings import Settings, load_settings
 from sync.cli.checks import before_start
+from sync.cli.demo import Demo, rest
 from sync.cli.driver import Driver
 from sync.cli.home import Home, UpState, local_settings, with_store
 from sync.cli.summary import addresses, print_summary
@@ -37,14 +38,14 @@ _EXIT_INTERRUPTED = 130
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def run() -> None:
+def run(*, demo: bool = False) -> None:
     """Run until a signal. Errors: ConfigurationError, with nothing left running."""
     settings = load_settings()
     home = Home(settings.home)
     with home.locked():
         home.prepare()
         private_directory(home.run_directory)
-        Launcher(local_settings(settings, home), home).run()
+        Launcher(local_settings(settings, home), home, demo=demo).run()
 
 
 def migrate(url: str) -> None:
@@ -65,13 +66,14 @@ class _Interrupted(BaseException):
 
 
 class Launcher:
-    def __init__(self, settings: Settings, home: Home) -> None:
+    def __init__(self, settings: Settings, home: Home, *, demo: bool = False) -> None:
         self._settings = settings
         self._home = home
         self._state = UpState(pid=os.getpid(), state="starting", since=datetime.now(UTC).isoformat(timespec="seconds"))
         self._state.store = "embedded" if settings.store.url is None else "external"
         self._postgres = EmbeddedPostgres(home.path)
         self._cluster: LocalCluster | None = None
+        self._demo = Demo(home, settings) if demo else None
         self._losses: list[float] = []
         self._was_ready = False
         self._breakable = False
@@ -103,7 +105,15 @@ class Launcher:
                 self._settings = with_store(self._settings, self._postgres.start())
         with self._step("Schema"):
             migrate(self._url)
+        if self._demo is None:
+            rest(self._settings, self._home)
+        else:
+            with self._step("Simulated vendors"):
+                self._settings = self._demo.start(self._settings)
         self._start_cluster()
+        if self._demo is not None:
+            with self._step("Demo accounts"):
+                self._state.demo = self._demo.connect(self._settings.http.address)
 
     def _start_cluster(self) -> None:
         from actors.cluster import start_local
@@ -117,6 +127,8 @@ class Launcher:
                     next(steps, None)
         self._home.link_ray_logs(self._cluster.logs)
         self._state.addresses = addresses(self._settings, self._cluster)
+        if self._demo is not None:
+            self._state.addresses["simulator"] = self._demo.address
 
     def _watch(self) -> None:
         while not self._wake.wait(_WATCH_S):
@@ -124,6 +136,8 @@ class Launcher:
                 print("PostgreSQL ended by itself; starting it again.", flush=True)
                 self._postgres.stop()
                 self._postgres.start()
+            if self._demo is not None and self._demo.heal(self._settings.http.address):
+                print("The simulator ended by itself; it was started again and its accounts reconnected.", flush=True)
             if self._cluster is None:
                 continue
             if not self._cluster.alive():
@@ -158,6 +172,8 @@ class Launcher:
                 self._drain(self._cluster)
             with self._step("Ray"):
                 self._cluster.stop()
+        if self._demo is not None:
+            self._demo.stop()
         if self._postgres.running():
             with self._step("PostgreSQL"):
                 self._postgres.stop()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from connectors.base import Connector, find_sync_type
+from connectors.discord.connector import DISCORD
 from connectors.facebook.connector import FACEBOOK
 from connectors.google_ads.connector import GOOGLE_ADS
 from connectors.imap.connector import ImapConnector
@@ -18,6 +19,7 @@ PLATFORMS: Mapping[str, Connector] = {
     connector.platform: connector
     for connector in (
         ImapConnector(),
+        DISCORD,
         FACEBOOK,
         GOOGLE_ADS,
         LINKEDIN,

@@ -20,6 +20,15 @@ def _min(minutes: int) -> timedelta:
 
 
 CADENCES: Mapping[str, Mapping[str, timedelta]] = {
+    "discord": {
+        "messages": _s(10),
+        "posts": _min(5),
+        "comments": _min(5),
+        "mentions": _min(5),
+        "presence": _s(60),
+        "profile": _min(360),
+        "engagement-metrics": _min(60),
+    },
     "email": {"messages": _s(60)},
     "facebook": {
         "posts": _min(15),

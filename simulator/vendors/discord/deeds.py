@@ -20,6 +20,13 @@ _NEIGHBOURS = 60
 class Deeds(Vendor[Guild]):
     """The part of the vendor that acts. Ids are texts, as the API gives them."""
 
+    _last = 0
+
+    def fresh(self) -> int:
+        """An id of now that nothing else has."""
+        self._last = max(self._last + 1, snowflake(self.world.clock.now()))
+        return self._last
+
     def deeds(self) -> dict[str, Callable[..., Any]]:
         return {
             "post": self.post,
@@ -49,7 +56,7 @@ class Deeds(Vendor[Guild]):
         """A message, in a thread too. Returns its id."""
         place = self.place(guild, channel)
         author = guild.user(user) if user else self.random.choice(guild.people)
-        key = place.feed.free_key(snowflake(self.world.clock.now()))
+        key = place.feed.free_key(self.fresh())
         record = records.message(place, key, author, text)
         if reply_to:
             record |= records.reference(place, int(reply_to))
@@ -77,7 +84,7 @@ class Deeds(Vendor[Guild]):
         if isinstance(place, Thread):
             self._touch_root(guild, place)
         if by:
-            entry = guild.audit.free_key(snowflake(self.world.clock.now()))
+            entry = guild.audit.free_key(self.fresh())
             shown = {
                 "id": str(entry),
                 "user_id": by,
@@ -116,9 +123,8 @@ class Deeds(Vendor[Guild]):
         """A forum post (its first message has its id), or a thread on a message of a text channel."""
         parent = guild.channels[int(channel)]
         now = self.world.clock.now()
-        newest = max(guild.threads, default=0)
         owner = self.random.choice(guild.people)
-        key = int(message) if message else max(snowflake(now), newest + 1)
+        key = int(message) if message else self.fresh()
         made = Thread(
             id=key, name=name, type=PUBLIC_THREAD, guild=guild, parent=parent.id, owner=owner["id"], created=now
         )
@@ -126,7 +132,7 @@ class Deeds(Vendor[Guild]):
         if parent.type == FORUM:
             made.feed.append(key, records.message(made, key, owner, text or words.question(key)))
         else:
-            first = snowflake(now)
+            first = self.fresh()
             made.feed.append(first, made.make(first, 0))
             parent.feed.touch(key)
             if text:
@@ -157,7 +163,7 @@ class Deeds(Vendor[Guild]):
 
     def command(self, guild: Guild, *, name: str = "ask", value: str = "Hello") -> str:
         """Somebody uses a slash command of ours: an interaction goes to the interactions endpoint."""
-        key = str(snowflake(self.now()))
+        key = str(self.fresh())
         member = self.random.choice(guild.people)
         payload = {
             "type": 2,

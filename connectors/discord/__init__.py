@@ -1,0 +1,1 @@
+"""Discord: guilds as a bot sees them."""

@@ -11,6 +11,7 @@ from connectors.facebook.connector import FACEBOOK
 from connectors.google_ads.connector import GOOGLE_ADS
 from connectors.imap.connector import ImapConnector
 from connectors.linkedin.connector import LINKEDIN
+from connectors.reddit.connector import REDDIT
 from connectors.slack.connector import SLACK
 from connectors.twitter.connector import TWITTER
 from sync.base.errors import ConfigurationError
@@ -23,6 +24,7 @@ PLATFORMS: Mapping[str, Connector] = {
         FACEBOOK,
         GOOGLE_ADS,
         LINKEDIN,
+        REDDIT,
         SLACK,
         TWITTER,
     )

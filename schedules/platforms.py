@@ -48,6 +48,14 @@ CADENCES: Mapping[str, Mapping[str, timedelta]] = {
         "ads-metrics": _min(60),
         "profile": _min(360),
     },
+    "reddit": {
+        "posts": _min(15),
+        "comments": _min(10),
+        "mentions": _min(5),
+        "messages": _min(5),
+        "engagement-metrics": _min(60),
+        "profile": _min(360),
+    },
     "slack": {
         "messages": _s(10),
         "comments": _min(5),

@@ -1,0 +1,1 @@
+"""Reddit: the Data API for an account and the subreddits it moderates."""

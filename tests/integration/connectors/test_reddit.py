@@ -129,6 +129,7 @@ async def test_accounts_share_the_limit_of_the_app(office: Office, reddit: Reddi
     for account in reddit.ordinary_accounts():
         await office.connect("reddit", account.id)
     reddit.limits.change("client", max=20)
+    office.change(connectors=office.settings.connectors.model_copy(update={"limits": {"reddit.client": 20}}))
     runs = await office.sync("reddit")
     assert "queued" in {run.state for run in runs}
     assert reddit.limits.totals() == {"accepted": 20, "over_limit": 0, "early": 0}

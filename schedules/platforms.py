@@ -64,6 +64,15 @@ CADENCES: Mapping[str, Mapping[str, timedelta]] = {
         "profile": _min(60),
         "engagement-metrics": _min(60),
     },
+    "tiktok": {
+        "posts": _min(15),
+        "comments": _min(15),
+        "messages": _s(60),
+        "mentions": _min(30),
+        "engagement-metrics": _min(60),
+        "ads-metrics": _min(60),
+        "profile": _min(360),
+    },
     "twitter": {
         "posts": _min(15),
         "comments": _min(15),

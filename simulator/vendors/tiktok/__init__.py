@@ -63,9 +63,7 @@ class TikTok(Vendor[Creator]):
 
     def build(self, scale: Scale) -> None:
         self.reports = Reports(self)
-        self.auth.add_app(
-            App(letters(19, DIGITS[1:], "app", self.seed), letters(40, HEX, "secret", self.seed)),
-        )
+        self.auth.add_app(App(letters(19, DIGITS[1:], "app", self.seed), letters(40, HEX, "secret", self.seed)))
         start = self.world.start
         for number in range(scale.accounts):
             self.add(data.creator(self.seed, number, start, scale.days, max(scale.per_day // 2, 1)))
@@ -73,6 +71,7 @@ class TikTok(Vendor[Creator]):
         self.actions = {
             "post": self.post,
             "delete": self.delete,
+            "filter_out": self.filter_out,
             "comment": self.comment,
             "hide": self.hide,
             "delete_comment": self.delete_comment,
@@ -138,7 +137,7 @@ class TikTok(Vendor[Creator]):
         return self.auth.issue("advertiser", grant, now)
 
     def connection_of(self, account: Creator, app: App, access: Token, refresh: Token | None) -> Connection:
-        """A token of the account; `facts` has one for its advertisers, as another consent would have given it."""
+        """A token of the account; `facts` has one for its advertisers, of another consent."""
         grant = self.auth.consent(app, account, {"ads"}, self.now())
         advertisers = [{"id": a.id, "currency": a.currency, "timezone": a.zone} for a in account.advertisers]
         facts = {"ads_token": self.ads_token(grant, self.now()).value, "advertisers": advertisers}
@@ -223,11 +222,11 @@ class TikTok(Vendor[Creator]):
 
     # --- what happens
 
-    def _key(self, feed: Feed) -> int:
-        """A millisecond that nothing in the feed has yet."""
-        key = key_at(self.world.clock.now() * 1000)
+    def _key(self, feed: Feed, kind: int = 0) -> int:
+        """A millisecond that nothing in the feed has yet; things of other kinds may have the same, but not the id."""
+        key = key_at(self.world.clock.now() * 1000) + kind
         free = feed.free_key(key)
-        return key if free == key else key_at(ms_of(free) + 1)
+        return key if free == key else key_at(ms_of(free) + 1) + kind
 
     def post(self, account: Creator, *, text: str = "") -> str:
         key = self._key(account.videos)
@@ -243,13 +242,19 @@ class TikTok(Vendor[Creator]):
         self._tell(account, "VIDEO", "post.publish.no_longer_publicly_available", content, video)
         return video
 
+    def filter_out(self, account: Creator, *, video: str, out: bool = True) -> str:
+        """Trust and safety hides a video from the API for a while: pages are shorter than they could be."""
+        (account.filtered.add if out else account.filtered.discard)(int(video))
+        account.videos.touch(int(video))
+        return video
+
     def comment(
         self, account: Creator, *, video: str, text: str = "", parent: str | None = None, ours: bool = False
     ) -> str:
         if int(video) not in account.videos:
             raise KeyError(video)
         feed = account.comments_of(int(video))
-        key = self._key(feed)
+        key = self._key(feed, 101)
         above = int(parent) if parent else None
         record = account.comment(int(video), key, text or words.question(video, key), above, ours=ours)
         feed.append(key, record)
@@ -313,7 +318,7 @@ class TikTok(Vendor[Creator]):
         return str(record["message_id"])
 
     def mention(self, account: Creator, *, text: str = "") -> str:
-        key = self._key(account.mentions)
+        key = self._key(account.mentions, 202)
         record = account.mention(key, text or words.statement("mention", key))
         account.mentions.append(key, record)
         content = {
@@ -331,14 +336,14 @@ class TikTok(Vendor[Creator]):
         return str(key)
 
     def mention_in_comment(self, account: Creator, *, text: str = "") -> str:
-        key = self._key(account.comment_mentions)
+        key = self._key(account.comment_mentions, 303)
         account.comment_mentions.append(key, account.comment_mention(key, text or words.question("said", key)))
         return str(key)
 
     def ad_comment(self, account: Creator, *, adgroup: str | None = None, text: str = "") -> str:
         advertiser = account.advertisers[0]
         group = next(g for g in advertiser.adgroups if adgroup in (None, g["adgroup_id"]))
-        key = self._key(advertiser.comments)
+        key = self._key(advertiser.comments, 404)
         advertiser.comments.append(
             key, data.ad_comment(advertiser, group, key, text or words.question("under the ad", key))
         )

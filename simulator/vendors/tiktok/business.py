@@ -140,7 +140,9 @@ def videos(tiktok: TikTok, request: Request) -> Record:
         tiktok.need(request, "video.insights")
     count = number_arg(request, "max_count", 10, 1, 20)
 
-    def show(record: Record) -> Record:
+    def show(record: Record) -> Record | None:
+        if int(record["item_id"]) in creator.filtered:
+            return None
         return video_json(creator, record, fields, request.now)
 
     wanted = (json_arg(request, "filters", {}) or {}).get("video_ids")
@@ -148,8 +150,8 @@ def videos(tiktok: TikTok, request: Request) -> Record:
         if not isinstance(wanted, list) or len(wanted) > 20:
             raise bad(request, "filters: video_ids must be an array of at most 20.")
         records = [creator.videos.get(int(item)) for item in wanted if str(item).isdigit()]
-        data = {"videos": [show(record) for record in records if record], "has_more": False, "cursor": 0}
-        return errors.fine(request, data)
+        found = [seen for record in records if record and (seen := show(record))]
+        return errors.fine(request, {"videos": found, "has_more": False, "cursor": 0})
     position = request.query.get("cursor")
     if position is not None and not position.isdigit():
         raise bad(request, "cursor: Must be an integer.")
@@ -277,7 +279,7 @@ def _mention_page(tiktok: TikTok, request: Request, feed: Feed, name: str) -> Re
     """The top thousand of the last days, hours after they happened."""
     days = number_arg(request, "number_of_days", 30, 1, 90)
     fields = list_arg(request, "fields") or None
-    late = key_at((request.now - 2 * 3600) * 1000)
+    late = key_at((request.now - 2 * 3600) * 1000 + 1)
     oldest = key_at((request.now - days * DAY_S) * 1000)
     listed = [record for record in feed.records() if oldest <= record["_key"] <= late][-1000:]
     if request.query.get("sort_type", "DESC") == "DESC":

@@ -73,6 +73,8 @@ class Creator(Account):
     """Where the generated past ends."""
     videos: Feed = field(default_factory=Feed)
     comments: dict[int, Feed] = field(default_factory=dict)
+    filtered: set[int] = field(default_factory=set)
+    """Videos that are not shown for now."""
     talkative: float = 0.7
     talks: dict[str, Talk] = field(default_factory=dict)
     mentions: Feed = field(default_factory=Feed)

@@ -64,15 +64,18 @@ class Office:
     def credentials(self, given: Connection) -> dict[str, str]:
         connector = self.connectors[given.platform]
         assert isinstance(connector, HttpConnector)
+        more = {
+            item.name: given.facts[item.name] for item in connector.fields if item.secret and item.name in given.facts
+        }
         if isinstance(connector.auth, Static):
-            return {connector.auth.field: given.access_token}
+            return {connector.auth.field: given.access_token, **more}
         found = {
             "access_token": given.access_token,
             "refresh_token": given.refresh_token,
             "expires_at": str(int(given.expires_at)) if given.expires_at else None,
             "scope": " ".join(given.scopes),
         }
-        return {name: value for name, value in found.items() if value}
+        return {name: value for name, value in found.items() if value} | more
 
     def learn(self, given: Connection) -> None:
         """Settings as somebody who registered this app would have them."""

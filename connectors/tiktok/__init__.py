@@ -1,0 +1,1 @@
+"""TikTok: business accounts (posts, comments, messages, mentions, insights) and ads."""

@@ -13,6 +13,7 @@ from connectors.imap.connector import ImapConnector
 from connectors.linkedin.connector import LINKEDIN
 from connectors.reddit.connector import REDDIT
 from connectors.slack.connector import SLACK
+from connectors.telegram.connector import TELEGRAM
 from connectors.tiktok.connector import TIKTOK
 from connectors.twitter.connector import TWITTER
 from sync.base.errors import ConfigurationError
@@ -27,6 +28,7 @@ PLATFORMS: Mapping[str, Connector] = {
         LINKEDIN,
         REDDIT,
         SLACK,
+        TELEGRAM,
         TIKTOK,
         TWITTER,
     )

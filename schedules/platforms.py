@@ -64,6 +64,11 @@ CADENCES: Mapping[str, Mapping[str, timedelta]] = {
         "profile": _min(60),
         "engagement-metrics": _min(60),
     },
+    "telegram": {
+        "messages": _s(10),
+        "profile": _min(360),
+        "engagement-metrics": _min(60),
+    },
     "tiktok": {
         "posts": _min(15),
         "comments": _min(15),

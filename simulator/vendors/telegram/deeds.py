@@ -168,6 +168,8 @@ class Deeds(Vendor[Bot]):
         place.messages[message] = edited = {**kept, "edit_date": int(self.moment()), **changed}
         kind = "channel_post" if place.type == "channel" else "business_message" if place.business else "message"
         self.publish(bot, f"edited_{kind}", edited)
+        if (copy := place.copies.get(message)) is not None and place.linked is not None:
+            self.edit(bot, chat=place.linked, message=copy, text=text)
         return message
 
     def delete(self, bot: Bot, *, chat: int, message: int) -> bool:

@@ -1,0 +1,1 @@
+"""Telegram: a bot and the chats it is in."""

@@ -1,0 +1,49 @@
+"""Telegram's webhooks: one update per call, proved by a secret in a header, without saying which bot it is for.
+
+So the address names it: `?account=<bot id>&username=<bot name>`, and each bot has a secret of its own, made from that
+of the installation (`secret_of`); whoever calls setWebhook gives it as `secret_token`.
+Source: Telegram Bot API 10.1, setWebhook.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from connectors.http import Hook, HookEvent, Webhook
+from connectors.telegram import parse
+
+
+def secret_of(installation_secret: str, account: str) -> str:
+    return hmac.new(installation_secret.encode(), account.encode(), sha256).hexdigest()
+
+
+def verify(hook: Hook) -> bool:
+    secret, account = hook.secrets.get("webhook_secret", ""), hook.query.get("account", "")
+    given = hook.headers.get("x-telegram-bot-api-secret-token", "")
+    return bool(secret and account) and hmac.compare_digest(secret_of(secret, account).encode(), given.encode())
+
+
+def events(hook: Hook) -> Iterator[HookEvent]:
+    """The update itself: with a webhook there is no other way to get it."""
+    update = _body(hook)
+    if "update_id" not in update:
+        return
+    account = hook.query.get("account", "")
+    records = tuple(parse.records(update, account, hook.query.get("username", "")))
+    yield HookEvent(account, str(update["update_id"]), records=records)
+
+
+def _body(hook: Hook) -> dict[str, Any]:
+    try:
+        found = msgspec.json.decode(hook.body)
+    except msgspec.DecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+WEBHOOK = Webhook(verify=verify, events=events)

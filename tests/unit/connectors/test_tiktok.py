@@ -258,7 +258,7 @@ def remark(number: int, replies: int = 0, parent: int | None = None) -> dict[str
 
 
 def vendor(request: httpx.Request) -> Any:
-    """One video; comments 1 to 3 and 5 to 6 on two pages, replies to 2 on two pages."""
+    """One video; comments 1 to 3 and 5 to 6 on two pages, a reply to 3, replies to 2 on two pages."""
     path, query = request.url.path, request.url.params
     if path.endswith("token_info/get/"):
         return {"code": 0, "data": {"open_id": ME}}
@@ -266,6 +266,8 @@ def vendor(request: httpx.Request) -> Any:
         video = {"item_id": "70", "create_time": str(int(NOW.timestamp()) - 60)}
         return {"code": 0, "data": {"videos": [video], "has_more": False}}
     if path.endswith("/reply/list/"):
+        if query["comment_id"] == "3":
+            return page(remark(50, parent=3), cursor=1)
         assert query["comment_id"] == "2"
         late = query["cursor"] != "0"
         return page(remark(40 + late, parent=2), cursor=1, more=not late)
@@ -273,21 +275,21 @@ def vendor(request: httpx.Request) -> Any:
         assert (query["sort_field"], query["sort_order"]) == ("create_time", "desc")
         if "cursor" in query:
             return page(remark(5), remark(6))
-        return page(remark(1), remark(2, replies=2), remark(3), cursor=3, more=True)
+        return page(remark(1), remark(2, replies=2), remark(3, replies=1), cursor=3, more=True)
     return {"code": 0, "data": {}}
 
 
 async def test_replies_are_fetched_before_older_comments() -> None:
     records = await collect(TIKTOK, "comments", Script(handler=vendor))
-    assert [record.text for record in records] == ["1", "2", "3", "40", "41", "5", "6"]
+    assert [record.text for record in records] == ["1", "2", "3", "40", "41", "50", "5", "6"]
 
 
-@pytest.mark.parametrize("pages", [1, 2, 3])
+@pytest.mark.parametrize("pages", [1, 2, 3, 4])
 async def test_a_stop_inside_a_thread_goes_on_there(pages: int) -> None:
     shelf = Shelf()
     first = await collect(TIKTOK, "comments", Script(handler=vendor), shelf, stop_after=pages, run=1)
     rest = await collect(TIKTOK, "comments", Script(handler=vendor), shelf, run=1)
-    assert {record.text for record in first + rest} == {"1", "2", "3", "40", "41", "5", "6"}
+    assert {record.text for record in first + rest} == {"1", "2", "3", "40", "41", "50", "5", "6"}
 
 
 async def test_a_later_pull_stops_at_what_is_known() -> None:

@@ -37,6 +37,8 @@ RECOVER = 5
 """Good pages after which a shrunken page size grows again."""
 AWAY = timedelta(hours=1)
 """How long a partition that is gone, or not for us, is left alone."""
+MOST_RECORDS = 1000
+"""In one page: an answer of more (a month of a big ad account) comes in parts, so that no transaction is long."""
 REPEATS = 3
 """Empty pages in a row that may lead to themselves."""
 
@@ -169,7 +171,11 @@ class HttpSession:
                     cursor = walk.dump()
                     if cursor is not None and walk.span is None and partition.mark is not None:
                         cursor["seen"] = partition.mark
-                    yield Page(records, cursor, more=True, partition=key, settle=stream.destructive)
+                    last = max(len(records) - 1, 0) // MOST_RECORDS * MOST_RECORDS
+                    for at in range(0, last, MOST_RECORDS):
+                        # Stored ahead without a cursor: after a stop they are read again, which changes nothing.
+                        yield Page(records[at : at + MOST_RECORDS], None, more=True, partition=key)
+                    yield Page(records[last:], cursor, more=True, partition=key, settle=stream.destructive)
         except GoneError as error:
             if partition is WHOLE:
                 raise Permanent(error.message, **error.fields) from error

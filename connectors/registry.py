@@ -14,6 +14,7 @@ from connectors.linkedin.connector import LINKEDIN
 from connectors.reddit.connector import REDDIT
 from connectors.slack.connector import SLACK
 from connectors.telegram.connector import TELEGRAM
+from connectors.snapchat.connector import SNAPCHAT
 from connectors.tiktok.connector import TIKTOK
 from connectors.twitter.connector import TWITTER
 from sync.base.errors import ConfigurationError
@@ -29,6 +30,7 @@ PLATFORMS: Mapping[str, Connector] = {
         REDDIT,
         SLACK,
         TELEGRAM,
+        SNAPCHAT,
         TIKTOK,
         TWITTER,
     )

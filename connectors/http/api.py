@@ -291,8 +291,11 @@ class Api:
         assert isinstance(auth, OAuth2)
         return await self.token_call(auth.refresh_request(credentials, self.account.installation))
 
-    async def token_call(self, request: Request) -> Mapping[str, str]:
-        """Call the token endpoint. What it does not return, or returns empty, is not in the result."""
+    async def token_call(self, request: Request, *, code: bool = False) -> Mapping[str, str]:
+        """Call the token endpoint. What it does not return, or returns empty, is not in the result.
+
+        `code`: a code is exchanged, nothing renewed; a refusal of it is Permanent, for no account depends on it yet.
+        """
         import httpx
 
         auth = self.connector.auth
@@ -309,19 +312,21 @@ class Api:
                 values = {}
         if values.get("access_token"):
             return values
-        raise self._refused(auth, reply)
+        raise self._refused(auth, reply, code=code)
 
-    def _refused(self, auth: OAuth2, reply: Reply) -> SyncError:
+    def _refused(self, auth: OAuth2, reply: Reply, *, code: bool) -> SyncError:
         name = self.connector.title
         if reply.status >= 500 or reply.status == 429:
-            text = f"{name} does not renew tokens now (HTTP {reply.status})."
+            text = f"{name} gives no tokens now (HTTP {reply.status})."
             return Transient(text, retry_after_s=retry_after(reply))
-        if auth.is_dead(reply):
+        if not code and auth.is_dead(reply):
             text = f"{name} does not renew our access any more: reconnect the account."
             return IntegrationRevoked(text, code="refresh_refused")
         if token_error(reply) in {"invalid_client", "unauthorized_client"}:
             text = f"{name} does not know our app: check its client id and secret."
             return ConfigurationError(text, code="invalid_client")
+        if code:
+            return Permanent(f"{name} did not accept the code (HTTP {reply.status}): {reply.text[:200]}")
         return Transient(f"{name} refused to renew a token (HTTP {reply.status}): {reply.text[:200]}")
 
     # --- errors

@@ -20,6 +20,7 @@ from sync.jobs.operations import QueueOperations
 from sync.jobs.queue import Queue
 from sync.plugins import plugin_connectors
 from sync.pull.integrations import Integrations
+from sync.pull.oauth import Consents
 from sync.pull.runs import SyncRuns
 from sync.scheduling import Schedules
 from sync.signals import Signals
@@ -55,6 +56,7 @@ class Services:
         self.queries = Queries(runtime.database, runtime.settings.queue.worker_timeout_s)
         self.platforms = {**PLATFORMS, **plugin_connectors(runtime.settings.plugins)}
         self.integrations = Integrations(runtime.database, runtime.sealer, self.platforms)
+        self.consents = Consents(runtime.database, runtime.sealer, runtime.settings, self.platforms)
         self.runs = SyncRuns(runtime.database, runtime.signals, self.platforms)
         self.backpressure = BackPressure(runtime.database, runtime.settings.queue.max_waiting)
         self.units = Units(runtime.database)

@@ -9,19 +9,30 @@ import asyncio
 import dataclasses
 import ipaddress
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.core
 
 from sync.cli.session import operator, when, with_runtime
 
 if TYPE_CHECKING:
+    from connectors.base import Connector
     from sync.pull.integrations import Integrations
     from sync.pull.model import Integration, Run, TriggeredRun
     from sync.pull.runs import SyncRuns
     from sync.wiring import Runtime
+
+
+class PlatformGroup(typer.core.TyperGroup):
+    """`connect slack` is `connect platform slack`, for every platform that has no command of its own."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        own = not args or args[0].startswith("-") or self.get_command(ctx, args[0]) is not None
+        return super().resolve_command(ctx, args if own else ["platform", *args])
+
 
 connect = typer.Typer(help="Connect an account.", no_args_is_help=True)
 
@@ -35,7 +46,7 @@ Check = Annotated[bool, typer.Option("--check/--no-check", help="Log in once bef
 
 
 def register(app: typer.Typer) -> None:
-    app.add_typer(connect, name="connect")
+    app.add_typer(connect, name="connect", cls=PlatformGroup)
     app.command()(reconnect)
     app.command()(integrations)
     app.command()(trigger)
@@ -74,11 +85,11 @@ def email(
     async def work(runtime: Runtime) -> Integration:
         if check:
             await _check(runtime, org, "email", address, config, credentials)
-        return await _integrations(runtime).connect(
+        return await integrations_of(runtime).connect(
             org, "email", address, config, credentials, by=operator(), label=label, operator=True
         )
 
-    _print_connected(with_runtime(work), as_json)
+    print_connected(with_runtime(work), as_json)
 
 
 def reconnect(
@@ -93,12 +104,12 @@ def reconnect(
     credentials = {"password": read_password(password, password_file)}
 
     async def work(runtime: Runtime) -> Integration:
-        found = await _integrations(runtime).show(org, integration_id)
+        found = await integrations_of(runtime).show(org, integration_id)
         if check:
             await _check(runtime, org, found.platform, found.account, dict(found.config), credentials)
-        return await _integrations(runtime).reconnect(org, integration_id, credentials, by=operator(), operator=True)
+        return await integrations_of(runtime).reconnect(org, integration_id, credentials, by=operator(), operator=True)
 
-    _print_connected(with_runtime(work), as_json)
+    print_connected(with_runtime(work), as_json)
 
 
 def integrations(org: Org, platform: str | None = None, as_json: Json = False) -> None:
@@ -106,13 +117,13 @@ def integrations(org: Org, platform: str | None = None, as_json: Json = False) -
 
     async def work(runtime: Runtime) -> list[Integration]:
         found: list[Integration] = []
-        while batch := await _integrations(runtime).list(org, platform=platform, after=found[-1].id if found else 0):
+        while batch := await integrations_of(runtime).list(org, platform=platform, after=found[-1].id if found else 0):
             found += batch
         return found
 
     found = with_runtime(work)
     if as_json:
-        _print_json([_plain(item) for item in found])
+        print_json([_plain(item) for item in found])
         return
     rows = []
     for item in found:
@@ -148,7 +159,7 @@ def trigger(
         if any(run.state != "succeeded" for run in ended):
             raise typer.Exit(1)
     elif as_json:
-        _print_json([dataclasses.asdict(run) for run in queued])
+        print_json([dataclasses.asdict(run) for run in queued])
     else:
         _print_table(
             ("run", "platform", "sync type", ""),
@@ -196,8 +207,8 @@ async def _check(
     """Log in once. Errors: what the connector says."""
     from sync.pull.accounts import Accounts
 
-    given = _integrations(runtime).check(platform, config, credentials, operator=True)
-    connector = _connectors(runtime)[platform]
+    given = integrations_of(runtime).check(platform, config, credentials, operator=True)
+    connector = connectors(runtime)[platform]
     accounts = Accounts(runtime.database, runtime.sealer, runtime.settings)
     tried = accounts.unsaved(org, platform, account, given.config, given.credentials)
     async with connector.open(tried) as session:
@@ -214,22 +225,22 @@ async def _ended(sync_runs: SyncRuns, org: str, queued: Sequence[TriggeredRun]) 
         await asyncio.sleep(0.3)
 
 
-def _connectors(runtime: Runtime) -> Any:
+def connectors(runtime: Runtime) -> Mapping[str, Connector]:
     from sync.pull.platforms import platforms
 
     return platforms(runtime.settings)
 
 
-def _integrations(runtime: Runtime) -> Integrations:
+def integrations_of(runtime: Runtime) -> Integrations:
     from sync.pull.integrations import Integrations
 
-    return Integrations(runtime.database, runtime.sealer, _connectors(runtime))
+    return Integrations(runtime.database, runtime.sealer, connectors(runtime))
 
 
 def _runs(runtime: Runtime) -> SyncRuns:
     from sync.pull.runs import SyncRuns
 
-    return SyncRuns(runtime.database, runtime.signals, _connectors(runtime))
+    return SyncRuns(runtime.database, runtime.signals, connectors(runtime))
 
 
 def _plain(item: Integration) -> dict[str, Any]:
@@ -239,16 +250,16 @@ def _plain(item: Integration) -> dict[str, Any]:
     return plain
 
 
-def _print_connected(item: Integration, as_json: bool) -> None:
+def print_connected(item: Integration, as_json: bool) -> None:
     if as_json:
-        _print_json(_plain(item))
+        print_json(_plain(item))
     else:
         print(f"{item.account} is connected as integration {item.id}. See `syncctl runs --org {item.org_id}`.")
 
 
 def _print_runs(found: Sequence[Run], as_json: bool) -> None:
     if as_json:
-        _print_json([dataclasses.asdict(run) for run in found])
+        print_json([dataclasses.asdict(run) for run in found])
         return
     _print_table(
         ("run", "account", "sync type", "trigger", "state", "attempt", "records", "new", "queued", "error"),
@@ -281,7 +292,7 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     Console().print(table)
 
 
-def _print_json(value: object) -> None:
+def print_json(value: object) -> None:
     import msgspec
 
     print(msgspec.json.encode(value).decode())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from sync.cli import connect, jobs, lifecycle, maintenance, schedules, secrets
+from sync.cli import connect, jobs, lifecycle, maintenance, platforms, schedules, secrets
 from sync.cli.run import guarded
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(schedules.app, name="schedule")
 app.add_typer(secrets.app, name="secret")
 connect.register(app)
+connect.connect.command()(platforms.platform)
 
 
 def main() -> None:

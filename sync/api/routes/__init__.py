@@ -3,6 +3,7 @@
 from sync.api.routes import (
     alerts,
     audit_log,
+    consent,
     control,
     health,
     integrations,
@@ -25,6 +26,7 @@ ROUTERS = (
     jobs.router,
     schedules.router,
     integrations.router,
+    consent.router,
     alerts.router,
     audit_log.router,
     health.router,

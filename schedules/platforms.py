@@ -48,6 +48,12 @@ CADENCES: Mapping[str, Mapping[str, timedelta]] = {
         "ads-metrics": _min(60),
         "profile": _min(360),
     },
+    "pinterest": {
+        "posts": _min(15),
+        "engagement-metrics": _min(60),
+        "ads-metrics": _min(60),
+        "profile": _min(360),
+    },
     "reddit": {
         "posts": _min(15),
         "comments": _min(10),
@@ -67,6 +73,12 @@ CADENCES: Mapping[str, Mapping[str, timedelta]] = {
     "telegram": {
         "messages": _s(10),
         "profile": _min(360),
+        "engagement-metrics": _min(60),
+    },
+    "snapchat": {
+        "ads-metrics": _min(60),
+        "profile": _min(30),
+        "posts": _min(30),
         "engagement-metrics": _min(60),
     },
     "tiktok": {

@@ -160,7 +160,7 @@ def _answer(snapchat: Snapchat, request: Request, asked: _Asked, key: str, kind:
         **_finality(asked),
     }
     if asked.breakdown:
-        parts = _parts(asked.account, asked.breakdown, leaves)
+        parts = [part for part in _parts(asked.account, asked.breakdown, leaves) if part[1] or not asked.omit_empty]
         found = [_figures(asked, name, asked.breakdown.upper(), below) for name, below in parts]
         if asked.omit_empty:
             found = [part for part in found if part.get("timeseries") or any((part.get("stats") or {}).values())]

@@ -326,3 +326,24 @@ async def test_logins_that_give_nothing(answer: Any, error: type[Exception]) -> 
     script = Script(answer)
     with pytest.raises(error):
         await collect(GOOGLE_ADS, "profile", script, owner=account(script))
+
+
+async def test_a_stop_after_any_page_loses_nothing() -> None:
+    """A query that was stopped in the middle is asked again; figures already stored are the same ones."""
+
+    def paged(request: httpx.Request) -> Any:
+        if request.url.path.endswith("listAccessibleCustomers"):
+            return {"resourceNames": ["customers/1234567890"]}
+        body = request.read().decode()
+        if "FROM customer_client" in body:
+            return {"results": [{"customerClient": CLIENT}]}
+        place = {"": 1, "p2": 2, "p3": 3}[next((t for t in ("p3", "p2") if f'"{t}"' in body), "")]
+        row = {**ROW, "campaign": {**CAMPAIGN, "id": str(place)}}
+        return {"results": [row], **({"nextPageToken": f"p{place + 1}"} if place < 3 else {})}
+
+    whole = {(r.entity, r.metric, r.start) for r in await collect(GOOGLE_ADS, "ads-metrics", Script(handler=paged))}
+    for stop in range(1, 6):
+        script, shelf = Script(handler=paged), Shelf()
+        found = await collect(GOOGLE_ADS, "ads-metrics", script, shelf, stop_after=stop, run=1)
+        found += await collect(GOOGLE_ADS, "ads-metrics", script, shelf, run=1)
+        assert {(r.entity, r.metric, r.start) for r in found} == whole

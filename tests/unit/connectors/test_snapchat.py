@@ -17,7 +17,7 @@ from connectors.http.verdicts import judge
 from connectors.snapchat import parse
 from connectors.snapchat.connector import SNAPCHAT, ads_stats, entities
 from sync.base.errors import ScopeMissing
-from tests.fakes.vendor import NOW, Script, collect
+from tests.fakes.vendor import NOW, Script, Shelf, collect
 
 ZONE = "America/Los_Angeles"
 
@@ -283,3 +283,23 @@ async def test_a_person_without_roles_blocks_instead_of_bringing_nothing() -> No
     me = {"request_status": "SUCCESS", "me": {"id": "p"}}
     with pytest.raises(ScopeMissing):
         await collect(SNAPCHAT, "ads-metrics", Script(me, {"request_status": "SUCCESS", "organizations": []}))
+
+
+async def test_a_stop_after_any_page_loses_nothing() -> None:
+    def vendor(request: httpx.Request) -> Any:
+        if request.url.path == "/v1/me":
+            return {"request_status": "SUCCESS", "me": {"id": "p"}}
+        if request.url.path == "/v1/me/organizations":
+            return {"request_status": "SUCCESS", "organizations": [{"organization": {"ad_accounts": [{"id": "a"}]}}]}
+        if not request.url.path.endswith("/campaigns"):
+            return {"request_status": "SUCCESS"}
+        place = int(request.url.params.get("cursor", 0))
+        element = {"campaign": {"id": f"c{place}", "updated_at": "2026-11-20T00:00:00.000Z"}}
+        following = {"next_link": f"https://adsapi.snapchat.com/x?limit=1000&cursor={place + 1}"} if place < 3 else {}
+        return {"request_status": "SUCCESS", "campaigns": [element], "paging": following}
+
+    for stop in range(1, 6):
+        script, shelf = Script(handler=vendor), Shelf()
+        found = await collect(SNAPCHAT, "profile", script, shelf, stop_after=stop, run=1)
+        found += await collect(SNAPCHAT, "profile", script, shelf, run=1)
+        assert {record.vendor_id for record in found} == {"c0", "c1", "c2", "c3"}

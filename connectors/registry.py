@@ -11,6 +11,7 @@ from connectors.facebook.connector import FACEBOOK
 from connectors.google_ads.connector import GOOGLE_ADS
 from connectors.imap.connector import ImapConnector
 from connectors.linkedin.connector import LINKEDIN
+from connectors.pinterest.connector import PINTEREST
 from connectors.reddit.connector import REDDIT
 from connectors.slack.connector import SLACK
 from connectors.telegram.connector import TELEGRAM
@@ -27,10 +28,11 @@ PLATFORMS: Mapping[str, Connector] = {
         FACEBOOK,
         GOOGLE_ADS,
         LINKEDIN,
+        PINTEREST,
         REDDIT,
         SLACK,
-        TELEGRAM,
         SNAPCHAT,
+        TELEGRAM,
         TIKTOK,
         TWITTER,
     )

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 def many(request: Request, name: str) -> list[str]:
-    """Values of a list: comma-separated in one parameter."""
-    return [value for value in request.query.get(name, "").split(",") if value]
+    """Values of a list: some parameters are declared as comma-separated, others as repeated; both are taken."""
+    return [value for given in request.query_list(name) for value in given.split(",") if value]
 
 
 def flag(request: Request, name: str) -> bool:

@@ -17,6 +17,7 @@ from connectors.slack.connector import SLACK
 from connectors.telegram.connector import TELEGRAM
 from connectors.snapchat.connector import SNAPCHAT
 from connectors.tiktok.connector import TIKTOK
+from connectors.twitch.connector import TWITCH
 from connectors.twitter.connector import TWITTER
 from sync.base.errors import ConfigurationError
 
@@ -34,6 +35,7 @@ PLATFORMS: Mapping[str, Connector] = {
         SNAPCHAT,
         TELEGRAM,
         TIKTOK,
+        TWITCH,
         TWITTER,
     )
 }

@@ -90,6 +90,12 @@ CADENCES: Mapping[str, Mapping[str, timedelta]] = {
         "ads-metrics": _min(60),
         "profile": _min(360),
     },
+    "twitch": {
+        "posts": _min(15),
+        "presence": _s(60),
+        "profile": _min(60),
+        "engagement-metrics": _min(30),
+    },
     "twitter": {
         "posts": _min(15),
         "comments": _min(15),

@@ -1,0 +1,1 @@
+"""Twitch: a channel, its people and its talk."""

@@ -39,6 +39,8 @@ _HEAD = struct.Struct("<QQQQQ")
 _MARKS = 16_384
 """Kept of each sort: numbers that jobs left (such as their latency), and times of claims."""
 
+_QUIET_CORES = 0.15
+
 
 def log(*parts: object) -> None:
     print(time.strftime("%H:%M:%S"), *parts, file=sys.stderr, flush=True)
@@ -189,7 +191,9 @@ class Members:
 class Servers:
     """An embedded PostgreSQL with the settings of production (fsync on) and a Redis, both ended by `stop`."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience_s: float = 0) -> None:
+        self.patience_s = patience_s
+        """How long a run may wait for other work on the machine to pause."""
         self.work = Path(tempfile.mkdtemp(prefix="sync-bench-"))
         self._postgres = EmbeddedPostgres(self.work / "home")
         self._redis: subprocess.Popen[bytes] | None = None
@@ -295,6 +299,16 @@ class Disturbance:
         return time.monotonic(), busy, cpu_seconds([os.getpid()]) + kernel, times.steal
 
 
+def wait_quiet(servers: Servers, patience_s: float) -> None:
+    """Until others leave the processors alone for a second, or the patience is used up."""
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        disturbance = Disturbance(servers)
+        time.sleep(1)
+        if disturbance.end()["foreign_cores"] < _QUIET_CORES:
+            return
+
+
 def median_of(
     servers: Servers, name: str, runs: int, once: Callable[[], dict[str, Any]], *, foreign_limit: float = 0.35
 ) -> dict[str, Any]:
@@ -303,6 +317,7 @@ def median_of(
     """
     kept: list[dict[str, Any]] = []
     for _ in range(runs + 2):
+        wait_quiet(servers, servers.patience_s)
         disturbance = Disturbance(servers)
         result = {**once(), **disturbance.end()}
         kept.append(result)

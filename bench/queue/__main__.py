@@ -47,6 +47,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer jobs, one run of each")
     parser.add_argument("--only", default=",".join(WORKLOADS), help="comma list of " + ", ".join(WORKLOADS))
     parser.add_argument("--runs", type=int, help="runs of each workload; medians are reported (3; 1 with --quick)")
+    parser.add_argument("--patience", type=float, default=0, help="seconds a run may wait for a quiet machine (0)")
     parser.add_argument("--members", type=_shape, default=Shape(2, 64), help="members x concurrency of drains (2x64)")
     parser.add_argument("--fanout", type=_shape, default=Shape(2, 50), help="the same for the fan-out (2x50)")
     parser.add_argument("--peers", type=Path, metavar="DIR", help="folder with run_peers.py: measure others as well")
@@ -63,7 +64,7 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     arguments = _arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    servers = Servers()
+    servers = Servers(arguments.patience)
     options = Options(
         servers,
         arguments.python,

@@ -34,6 +34,7 @@ _TAGS = [
     {"name": "jobs", "description": "Queued, running, finished and dead jobs."},
     {"name": "schedules", "description": "What is enqueued when."},
     {"name": "integrations", "description": "Connected accounts."},
+    {"name": "data", "description": "What syncs brought: activities, metrics, mail."},
     {"name": "alerts", "description": "What a person has to look at."},
     {"name": "audit", "description": "Who did what."},
     {"name": "health", "description": "For load balancers and probes."},

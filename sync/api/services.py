@@ -18,12 +18,14 @@ from sync.consumers.secrets import OrgSecrets
 from sync.jobs.catalogue import Catalogue
 from sync.jobs.operations import QueueOperations
 from sync.jobs.queue import Queue
+from sync.mail.reading import MailReader
 from sync.plugins import plugin_connectors
 from sync.pull.integrations import Integrations
 from sync.pull.oauth import Consents
 from sync.pull.runs import SyncRuns
 from sync.scheduling import Schedules
 from sync.signals import Signals
+from sync.social.reading import SocialReader
 from sync.store.engine import Database
 
 
@@ -58,6 +60,8 @@ class Services:
         self.integrations = Integrations(runtime.database, runtime.sealer, self.platforms)
         self.consents = Consents(runtime.database, runtime.sealer, runtime.settings, self.platforms)
         self.runs = SyncRuns(runtime.database, runtime.signals, self.platforms)
+        self.social = SocialReader(runtime.database)
+        self.mail = MailReader(runtime.database)
         self.backpressure = BackPressure(runtime.database, runtime.settings.queue.max_waiting)
         self.units = Units(runtime.database)
         self.nudger = Nudger(control, self.units)

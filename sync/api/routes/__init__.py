@@ -1,6 +1,7 @@
 """One router per noun; `ROUTERS` in the order in which the documentation shows them."""
 
 from sync.api.routes import (
+    activities,
     alerts,
     audit_log,
     consent,
@@ -8,6 +9,8 @@ from sync.api.routes import (
     health,
     integrations,
     jobs,
+    mail,
+    metrics,
     overview,
     queue,
     runs,
@@ -27,6 +30,9 @@ ROUTERS = (
     schedules.router,
     integrations.router,
     consent.router,
+    activities.router,
+    metrics.router,
+    mail.router,
     alerts.router,
     audit_log.router,
     health.router,

@@ -22,6 +22,9 @@ TABLES = (
     "schedule",
     "org_secret",
     "alert",
+    "activity",
+    "metric_point",
+    "mail_message",
 )
 
 
@@ -78,7 +81,9 @@ async def test_no_route_shows_or_touches_what_belongs_to_another_org(api: Api, r
 async def test_lists_and_counts_of_another_org_are_empty(api: Api) -> None:
     await populate(api)
     other = {"org": "globex", "role": "viewer"}
-    for path in ("/sync/jobs", "/sync/runs", "/sync/schedules", "/sync/integrations", "/sync/alerts", "/sync/secrets"):
+    data = ("/sync/activities", "/sync/metrics", "/sync/mail/messages")
+    own = ("/sync/jobs", "/sync/runs", "/sync/schedules", "/sync/integrations", "/sync/alerts", "/sync/secrets")
+    for path in own + data:
         answer = await api.get(path, **{**other, "role": "operator"})
         assert answer["items"] == [], path
     home = await api.get("/sync", **other)

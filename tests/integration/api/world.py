@@ -18,6 +18,8 @@ class World:
     scheduled: int
     dead: int
     alert: int
+    activity: int
+    mail: int
     schedule: str = f"{MARK}-schedule"
     secret: str = f"{MARK}-secret"
 
@@ -28,6 +30,8 @@ class World:
             "run_id": self.run,
             "integration_id": self.integration,
             "alert_id": self.alert,
+            "activity_id": self.activity,
+            "mail_id": self.mail,
             "name": self.secret
             if "/secrets/" in template
             else self.schedule
@@ -60,6 +64,7 @@ async def populate(api: Api, org: str = "acme") -> World:
     alert = await api.value(
         "INSERT INTO alert (org_id, key, severity, title) VALUES (%s, %s, 'error', %s) RETURNING id", org, MARK, MARK
     )
+    await add_metric(api, integration["id"], MARK, org)
     await api.runtime.database.execute(
         "INSERT INTO sync_lease (org_id, platform, epoch, holder, node, pid, expires_at)"
         " VALUES (%s, 'email', 1, %s, %s, 1, now() + interval '1 minute')",
@@ -72,6 +77,55 @@ async def populate(api: Api, org: str = "acme") -> World:
         scheduled=scheduled["jobId"],
         dead=dead,
         alert=alert,
+        activity=await add_activity(api, integration["id"], MARK, org),
+        mail=await add_mail(api, integration["id"], MARK, org),
+    )
+
+
+async def add_activity(
+    api: Api, integration: int, name: str, org: str = "acme", *, kind: str = "message", at: str = "2026-11-01T09:00Z"
+) -> int:
+    return int(
+        await api.value(
+            """INSERT INTO activity (org_id, integration_id, platform, kind, vendor_id, thread_id, direction,
+                 occurred_at, text, version, content_hash, raw)
+               SELECT %s, i.id, i.platform, %s, %s, 'thread', 'in', %s, %s, 0, '', '{"id": 1, "token": "hunter2"}'
+               FROM integration i WHERE i.id = %s RETURNING id""",
+            org,
+            kind,
+            name,
+            at,
+            name,
+            integration,
+        )
+    )
+
+
+async def add_metric(
+    api: Api, integration: int, entity: str, org: str = "acme", *, metric: str = "spend", day: str = "2026-11-01"
+) -> None:
+    await api.runtime.database.execute(
+        """INSERT INTO metric_point (integration_id, entity_kind, entity, metric, starts_at, ends_at, dimensions,
+             org_id, platform, value, currency, is_final)
+           SELECT i.id, 'campaign', %s, %s, %s::date, %s::date + 1, '{"country":"DE"}', %s, i.platform, 12.340, 'EUR',
+             false
+           FROM integration i WHERE i.id = %s""",
+        (entity, metric, day, day, org, integration),
+    )
+
+
+async def add_mail(api: Api, integration: int, subject: str, org: str = "acme") -> int:
+    return int(
+        await api.value(
+            """INSERT INTO mail_message (org_id, integration_id, content_key, state, received_at, subject, body_text,
+                 headers, size)
+               VALUES (%s, %s, gen_random_uuid()::text::bytea, 'stored', now(), %s, 'Hello', %s::jsonb, 100)
+               RETURNING id""",
+            org,
+            integration,
+            subject,
+            f'[["Subject", "{subject}"]]',
+        )
     )
 
 

@@ -214,6 +214,10 @@ class RetentionSettings(_Frozen):
     tick_days: int = Field(default=14, ge=1)
     alert_days: int = Field(default=90, ge=1)
     audit_days: int = Field(default=400, ge=1)
+    quarantine_days: int = Field(default=90, ge=1)
+    """Items of platforms that could not be read, since they last came."""
+    partition_days: int = Field(default=400, ge=30)
+    """Cursors of posts and channels where nothing happens any more; one that comes back is read from its start."""
 
 
 class AppSettings(_Frozen):

@@ -15,6 +15,12 @@ log = get_logger(__name__)
 
 BATCH = 2000
 _PAUSE_S = 0.05
+_SOON = 1
+"""For what nobody needs once it is over; a day lets people look at it."""
+_LONGEST_BUDGET = 32
+"""Some vendors count by the month."""
+_ENDED_BACKFILL: LiteralString = """
+run_id <> 0 AND NOT EXISTS (SELECT FROM sync_run r WHERE r.id = run_id AND r.state IN ('queued', 'running'))"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,11 @@ def rules(settings: RetentionSettings) -> tuple[Rule, ...]:
         Rule("schedule_tick", "fired_at", settings.tick_days),
         Rule("alert", "resolved_at", settings.alert_days, "resolved_at IS NOT NULL"),
         Rule("audit", "at", settings.audit_days),
+        Rule("activity_quarantine", "last_at", settings.quarantine_days),
+        Rule("sync_partition", "updated_at", settings.partition_days),
+        Rule("sync_partition", "updated_at", _SOON, _ENDED_BACKFILL),
+        Rule("rate_bucket", "used_at", _LONGEST_BUDGET, "blocked_until < now()"),
+        Rule("oauth_state", "expires_at", _SOON),
     )
 
 
@@ -47,7 +58,9 @@ class Purge:
 
     async def run(self) -> dict[str, int]:
         """Remove everything that is old enough; rows (for events: day partitions) gone, per table."""
-        gone = {rule.table: await self._sweep(rule) for rule in rules(self._settings)}
+        gone: dict[str, int] = {}
+        for rule in rules(self._settings):
+            gone[rule.table] = gone.get(rule.table, 0) + await self._sweep(rule)
         gone["event"] = await self._rotate_events()
         if any(gone.values()):
             log.info("retention.purged", removed={table: count for table, count in gone.items() if count})

@@ -38,13 +38,50 @@ async def fill(db: Database) -> None:
         """INSERT INTO audit (org_id, actor, action, at)
            VALUES ('acme', 'ada', 'old', now() - interval '401 days'), ('acme', 'ada', 'new', now())"""
     )
+    await db.execute(
+        """INSERT INTO activity_quarantine (org_id, integration_id, sync_type, error, raw_hash, last_at)
+           SELECT 'acme', i.id, 'posts', v.error, v.error::bytea, now() - v.days_ago * interval '1 day'
+           FROM integration i, (VALUES ('old', 91), ('new', 89)) AS v (error, days_ago)"""
+    )
+    # Live cursors (run 0), those of the queued run and those of one that has ended.
+    await db.execute(
+        """INSERT INTO sync_partition (integration_id, sync_type, run_id, partition, cursor, updated_at)
+           SELECT r.integration_id, 'posts', CASE WHEN v.run = 'live' THEN 0 ELSE r.id END,
+             v.run || v.days_ago, '{}', now() - v.days_ago * interval '1 day'
+           FROM (VALUES ('live', 401), ('live', 399), ('open', 2), ('new', 2), ('new', 0)) AS v (run, days_ago)
+           JOIN sync_run r ON r.sync_type = CASE WHEN v.run = 'live' THEN 'open' ELSE v.run END"""
+    )
+    await db.execute(
+        """INSERT INTO rate_bucket (key, used_at, blocked_until)
+           VALUES ('idle', now() - interval '33 days', '-infinity'), ('used', now() - interval '31 days', '-infinity'),
+                  ('blocked', now() - interval '33 days', now() + interval '1 hour')"""
+    )
+    await db.execute(
+        """INSERT INTO oauth_state (state_hash, org_id, subject, platform, redirect_uri, operator, sealed, expires_at)
+           VALUES ('old', 'acme', 'ada', 'slack', '', false, '', now() - interval '2 days'),
+                  ('new', 'acme', 'ada', 'slack', '', false, '', now() + interval '9 minutes')"""
+    )
     await db.execute("CREATE TABLE event_20200101 PARTITION OF event FOR VALUES FROM ('2020-01-01') TO ('2020-01-02')")
 
 
 async def test_what_is_over_and_old_goes_and_nothing_else(db: Database) -> None:
     await fill(db)
     gone = await Purge(db, KEEP).run()
-    assert gone == {"sync_run": 2, "schedule_tick": 7, "alert": 1, "audit": 1, "event": 1}
+    assert gone == {
+        "sync_run": 2,
+        "schedule_tick": 7,
+        "alert": 1,
+        "audit": 1,
+        "event": 1,
+        "activity_quarantine": 1,
+        "sync_partition": 2,
+        "rate_bucket": 1,
+        "oauth_state": 1,
+    }
+    assert await _left(db, "SELECT error FROM activity_quarantine") == ["new"]
+    assert await _left(db, "SELECT partition FROM sync_partition") == ["live399", "new0", "open2"]
+    assert await _left(db, "SELECT key FROM rate_bucket") == ["blocked", "used"]
+    assert await _left(db, "SELECT state_hash FROM oauth_state") == [str(b"new")]
     assert await _left(db, "SELECT sync_type FROM sync_run") == ["new", "open"]
     assert await _left(db, "SELECT key FROM alert") == ["new", "open"]
     assert await _left(db, "SELECT action FROM audit") == ["new"]

@@ -41,6 +41,8 @@ THROTTLED_S = 60.0
 """When the vendor does not say how long."""
 TRIES = 3
 MAX_BODY = 64_000_000
+REPEATS = 3
+"""Empty pages in a row that may lead to themselves."""
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -131,7 +133,7 @@ class Api:
         """All items of a list, page by page: for finding partitions."""
         pager = pager or Single()
         ctx = replace(ctx or self.context(), size=size)
-        token, seen = None, set[str]()
+        token, seen, repeats = None, set[str](), 0
         for _ in range(max_pages):
             reply = await self.call(request if token is None else pager.apply(request, token), ctx, rules)
             found = find_items(items, reply)
@@ -140,7 +142,8 @@ class Api:
             token = pager.next(reply, found, ctx, token)
             if token is None:
                 return
-            if str(token) in seen and found:
+            repeats += str(token) in seen
+            if str(token) in seen and (found or repeats > REPEATS):
                 raise Permanent(f"{self.connector.title} gave the same page token twice in {request.kind}.")
             seen.add(str(token))
         raise Permanent(f"{request.kind} of {self.connector.title} has more than {max_pages} pages.")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from connectors.base import Account, Cursor, Page, Pull, find_sync_type
-from connectors.http.api import Api, GoneError, ResetError, ShrinkError, Sleep, UnreadableError, utc_now
+from connectors.http.api import REPEATS, Api, GoneError, ResetError, ShrinkError, Sleep, UnreadableError, utc_now
 from connectors.http.cursors import Asked, DateWindow, Walk
 from connectors.http.pagers import Token
 from connectors.http.reports import ReportJob
@@ -39,8 +39,6 @@ AWAY = timedelta(hours=1)
 """How long a partition that is gone, or not for us, is left alone."""
 MOST_RECORDS = 1000
 """In one page: an answer of more (a month of a big ad account) comes in parts, so that no transaction is long."""
-REPEATS = 3
-"""Empty pages in a row that may lead to themselves."""
 
 
 @asynccontextmanager

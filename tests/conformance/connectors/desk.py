@@ -136,6 +136,7 @@ class Killed(BaseException):
 @dataclass
 class Desk(Office):
     slug: str = ""
+    url: str = ""
     record: Record = field(default_factory=Record)
 
     @property
@@ -276,12 +277,14 @@ async def desk_at(
     try:
         async with running(world), Database(url, StoreSettings(), application="test", pool_size=6) as database:
             with recording(seen if record else None):
-                yield Desk(world, database, signals, settings, Sealer(secrets), connectors, slug=slug, record=seen)
+                yield Desk(
+                    world, database, signals, settings, Sealer(secrets), connectors, slug=slug, url=url, record=seen
+                )
     finally:
         await signals.close()
 
 
-class recording:  # noqa: N801
+class recording:
     """Judge through a record meanwhile."""
 
     def __init__(self, record: Record | None) -> None:

@@ -1,0 +1,73 @@
+"""Credentials that end, and accounts that go on afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from connectors.http import OAuth2
+from tests.conformance.connectors.conftest import Outcome
+from tests.conformance.connectors.desk import ORG, Desk, assert_same
+from tests.conformance.connectors.processes import Job, renew_in_processes
+
+
+async def test_a_revoked_account_expires_once_and_goes_on_after_reconnect(desk: Desk, whole: Outcome) -> None:
+    integration = await desk.connect(desk.slug)
+    await desk.pull_all()
+    before = desk.calls()
+    await desk.pull_all()
+    usual = desk.calls() - before
+
+    desk.vendor.revoke()
+    runs = await desk.pull_at_once()
+    assert {run.state for run in runs} <= {"failed", "cancelled"}, [(r.sync_type, r.state, r.error_text) for r in runs]
+    shown = await desk.integrations.show(ORG, integration.id)
+    assert shown.state == "expired"
+    assert shown.reason
+    assert await desk.events("integration.expired") == 1
+    alerts = await desk.rows("SELECT key, count FROM alert WHERE resolved_at IS NULL AND key LIKE 'integration.%%'")
+    assert alerts == [(f"integration.expired:{integration.id}", 1)]
+    at_rest = desk.calls()
+    await desk.work(desk.slug)
+    assert desk.calls() == at_rest, "an expired account is left alone"
+
+    await desk.reconnect(integration)
+    before = desk.calls()
+    await desk.pull_all()
+    assert desk.calls() - before <= usual + 3, "it began anew instead of going on"
+    assert (await desk.integrations.show(ORG, integration.id)).state == "active"
+    assert not await desk.value("SELECT count(*) FROM alert WHERE resolved_at IS NULL AND key LIKE 'integration.%%'")
+    assert_same(await desk.outcome(), whole)
+
+
+async def test_a_token_that_ran_out_is_renewed_without_anybody_noticing(desk: Desk, whole: Outcome) -> None:
+    integration = await desk.connect(desk.slug)
+    if not _renewable(desk):
+        pytest.skip("its tokens are not renewed")
+    for sync_type in desk.sync_types:
+        desk.vendor.auth.expire_account(desk.vendor.account(integration.account), desk.vendor.now())
+        await desk.pull(sync_type)
+    assert desk.vendor.auth.counters.get("refreshes")
+    assert_same(await desk.outcome(), whole)
+
+
+async def test_eight_callers_in_four_processes_renew_a_token_once(desk: Desk) -> None:
+    integration = await desk.connect(desk.slug)
+    if not isinstance(desk.connector.auth, OAuth2):
+        pytest.skip("its tokens are not renewed")
+    old = desk.vendor.auth.counters.get("token_requests", 0)
+    found = await asyncio.to_thread(renew_in_processes, Job.of(desk, integration), processes=4, callers=2)
+    assert len(found) == 8
+    assert len(set(found)) == 1, "they do not agree on the token"
+    assert "" not in found
+    assert desk.vendor.auth.counters.get("token_requests", 0) - old == 1
+    assert not desk.vendor.auth.counters.get("refresh_reused")
+    assert await desk.value("SELECT renewals FROM integration") == 1
+    assert await desk.value("SELECT count(*) FROM token_lease") == 0
+    assert (await desk.integrations.show(ORG, integration.id)).state == "active"
+
+
+def _renewable(desk: Desk) -> bool:
+    """Whether a token that has run out can still be renewed; what is only extended has to be alive."""
+    return isinstance(desk.connector.auth, OAuth2) and desk.connector.auth.kind != "extend"

@@ -114,10 +114,12 @@ class Executor:
     def _ahead(self) -> int:
         return min(_MAX_AHEAD, int(self.concurrency * _AHEAD_S / max(self.mean_s, 1e-6)))
 
-    async def wait_room(self) -> None:
-        """Until some job has ended."""
-        self._room.clear()
-        await self._room.wait()
+    async def wait_room(self, timeout_s: float | None = None) -> None:
+        """Until some job has ended, or the time is over."""
+        self._room.clear()  # before anything is awaited, or an end in between would be missed
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):  # wait_for of Python 3.11 can swallow a cancellation
+                await self._room.wait()
 
     async def quiet(self) -> None:
         """Until nothing runs and nothing is buffered."""
@@ -193,8 +195,7 @@ class Executor:
     async def _until_idle(self, timeout_s: float) -> None:
         deadline = self._monotonic() + timeout_s
         while self._running and (left := deadline - self._monotonic()) > 0:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.wait_room(), left)
+            await self.wait_room(left)
 
     # -- runners -------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -100,10 +101,9 @@ class Finisher:
         await self._db.drop()
 
     async def _wait_urgent(self) -> None:
-        try:
-            await asyncio.wait_for(self._urgent.wait(), _PARTIAL_DELAY_S)
-        except TimeoutError:
-            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PARTIAL_DELAY_S):
+                await self._urgent.wait()
 
     async def _flush_until_written(self) -> None:
         self._urgent.clear()

@@ -14,6 +14,7 @@ from sync.base.logs import get_logger
 from sync.base.settings import PoolSettings, QueueSettings
 from sync.jobs.catalogue import Catalogue
 from sync.jobs.claim import Claimer, Lease
+from sync.jobs.decide import Ended
 from sync.jobs.executor import Executor
 from sync.jobs.finish import Finisher
 from sync.jobs.heartbeat import Heartbeat, Vitals
@@ -27,6 +28,9 @@ from sync.store.engine import Database
 log = get_logger(__name__)
 
 _ERROR_PAUSE_S = 1.0
+_PATIENCE_S = 1.0
+_MAX_PATIENCE_S = 30.0
+"""How long a member waits, claiming nothing, for its last jobs to end, when one is to run alone."""
 _SOLO_ROUND = 50
 """Solo jobs run in a row before normal work gets a turn."""
 
@@ -95,6 +99,8 @@ class PoolMember:
         self._registered = asyncio.Event()
         """Not set while declared dead: what we claimed then would be rescued at once."""
         self._next_poll = 0.0
+        self._next_quiet = 0.0
+        self._patience_s = _PATIENCE_S
         self._succeeded: set[int] = set()
         self._unsubscribe: list[Any] = []
 
@@ -124,12 +130,14 @@ class PoolMember:
         if not was_started:
             return
         self._wake.set()
+        self._registered.set()
         self._executor.poke()
         await self._finish_claiming()
         self._executor.release_buffered()
         await self._executor.drain(timeout_s)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._finisher.drained(), timeout_s + 5)
+            async with asyncio.timeout(timeout_s + 5):
+                await self._finisher.drained()
         await self.stop()
 
     async def stop(self) -> None:
@@ -189,6 +197,8 @@ class PoolMember:
         """One pass; whether the next should follow at once."""
         self._wake.clear()
         await self._registered.wait()
+        if self._state != "active":
+            return False
         if self._claimer.must_recover:
             await self._recover()
         if now >= self._next_poll:
@@ -202,7 +212,8 @@ class PoolMember:
             return False
         limit = min(self._settings.max_claim, self._executor.room)
         if limit <= 0:
-            await self._executor.wait_room()
+            if self._state == "active":
+                await self._executor.wait_room()
             return True
         self._submit(await self._claimer.claim(limit))
         return True
@@ -220,35 +231,54 @@ class PoolMember:
         for lease, jobs in found:
             if not jobs:
                 self._finisher.close_lease(lease)
-            elif jobs[0].runs_alone:
-                await self._executor.quiet()
-                await self._run_alone([(lease, jobs)])
+            elif jobs[0].runs_alone:  # back in line: now may not be the moment
+                for job in jobs:
+                    self._finisher.add(Ended(lease, job, Ending.INTERRUPTED))
             else:
                 self._submit([(lease, jobs)])
 
     async def _run_solo(self) -> bool:
         """Run jobs that were with a worker when it died, each with nothing else in flight."""
-        await self._executor.quiet()
         ran = False
+        if not await self._quiet():
+            return ran
         for _ in range(_SOLO_ROUND):
             leases = await self._claimer.claim_solo() if self._state == "active" else []
             if not leases:
                 break
-            await self._run_alone(leases)
+            self._submit(leases)
+            await self._executor.quiet()
+            # Written before the next one may kill this process, or the survivor would be blamed as well.
+            await self._finisher.drained()
             ran = True
         return ran
 
-    async def _run_alone(self, leases: list[tuple[Lease, list[Job]]]) -> None:
-        self._submit(leases)
-        await self._executor.quiet()
-        # Written before the next one may kill this process, or the survivor would be blamed as well.
-        await self._finisher.drained()
+    async def _quiet(self) -> bool:
+        """Wait for a moment with nothing in flight, but not for long.
+
+        A little longer each time it was in vain, with other work in between: slow jobs shall neither stop the member
+        for a crashed one, nor keep that one waiting for ever.
+        """
+        loop = asyncio.get_running_loop()
+        if not self._executor.idle and loop.time() < self._next_quiet:
+            return False
+        deadline = loop.time() + self._patience_s
+        while not self._executor.idle:
+            left = deadline - loop.time()
+            if left <= 0 or self._state != "active":
+                self._next_quiet = loop.time() + 4 * self._patience_s
+                self._patience_s = min(2 * self._patience_s, _MAX_PATIENCE_S)
+                return False
+            await self._executor.wait_room(left)
+        self._patience_s = _PATIENCE_S
+        return True
 
     async def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._wake.is_set():
             return
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), max(0.0, self._next_poll - loop.time()))
+            async with asyncio.timeout(max(0.0, self._next_poll - loop.time())):
+                await self._wake.wait()
 
     def _poll_again(self, now: float, next_due: float | None) -> None:
         pause = self._settings.poll_s * random.uniform(0.95, 1.05)
@@ -267,7 +297,7 @@ class PoolMember:
             self._next_poll = 0.0
         self._wake.set()
 
-    def _ended(self, ended: Any) -> None:
+    def _ended(self, ended: Ended) -> None:
         self._finisher.add(ended)
         if ended.ending is Ending.DONE:
             self._succeeded.add(ended.lease.queue_id)

@@ -95,7 +95,7 @@ async def test_fifty_members_killed_over_five_thousand_jobs(pg_url: str, rng: ra
 @pytest.mark.timeout(300)
 async def test_postgresql_killed_three_times_in_mid_load(rng: random.Random) -> None:
     """Promise 15. Members and enqueuers stay; what was confirmed is there, and everything goes on by itself."""
-    jobs, parallel = 2400, 12
+    jobs, parallel = 1500, 12
     with killable_postgres() as server:
         async with chaos_runtime(Config(server.url)) as runtime, rescuing(runtime):
             db = runtime.database
@@ -134,7 +134,7 @@ async def test_postgresql_killed_three_times_in_mid_load(rng: random.Random) -> 
 async def test_postgresql_killed_while_nothing_waits_for_the_disk(rng: random.Random) -> None:
     """Claims and finishes commit with synchronous_commit=off. Without enqueues and effects beside them nothing flushes
     them early, so every kill takes back a few hundred milliseconds: leases vanish, finished ones reappear."""
-    jobs = 12_000
+    jobs = 8000
     with killable_postgres() as server:
         async with chaos_runtime(Config(server.url)) as runtime, rescuing(runtime):
             db = runtime.database

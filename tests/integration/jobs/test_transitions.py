@@ -56,7 +56,11 @@ class Worker:
     async def finish(self, results: list[Ended]) -> None:
         for ended in results:
             self.finisher.add(ended)
-        await self.finisher.drained()
+        try:
+            async with asyncio.timeout(10):
+                await self.finisher.drained()
+        except TimeoutError:
+            raise Misplaced("results that are never written") from None
 
     async def close(self) -> None:
         self.writing.cancel()

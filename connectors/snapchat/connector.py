@@ -242,6 +242,7 @@ SNAPCHAT = HttpConnector(
             every=timedelta(minutes=30),
             scopes=(PROFILES,),
             partitions=content_lists,
+            min_page_size=50,
             request=content,
             items=parse.first_list(*CONTENT.values()),
             pager=NEXT,

@@ -117,7 +117,7 @@ def stat_rows(reply: Reply) -> list[Raw]:
         for row in stat.get("timeseries") or ():
             rows.append({**common, **row, "stat": common})
         for level, entities in (stat.get("breakdown_stats") or {}).items():
-            for found in entities:
+            for found in entities if isinstance(entities, list) else ():
                 for row in found.get("timeseries") or ():
                     rows.append({**row, "id": found["id"], "level": level, "stat": common})
     return rows

@@ -23,8 +23,8 @@ def crash(options: Options) -> dict[str, Any]:
     rows = median_of(options.servers, "crash row", options.runs, lambda: _once(options, "row", _rows))
     appends = median_of(options.servers, "crash append", options.runs, lambda: _once(options, "append", _appended))
     return {
-        "lost": rows["lost_worst"] + appends["lost_worst"],
-        "doubled": rows["doubled_worst"],
+        "lost": rows["lost"] + appends["lost"],
+        "doubled": rows["doubled"],
         "appended_twice": appends["doubled"],
         "all_done_s": max(rows["all_done_s"], appends["all_done_s"]),
         "crash_detail": {"row": rows, "append": appends},
@@ -52,8 +52,6 @@ def _once(options: Options, kind: str, effects: Callable[[Stage], Counter[int]])
         return {
             "lost": lost,
             "doubled": doubled,
-            "lost_worst": lost,
-            "doubled_worst": doubled,
             "all_done_s": done_s,
             "before_kill": before,
             "leases_held": leases,

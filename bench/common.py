@@ -313,8 +313,9 @@ def wait_quiet(servers: Servers, patience_s: float) -> None:
 def median_of(
     servers: Servers, name: str, runs: int, once: Callable[[], dict[str, Any]], *, foreign_limit: float = 0.35
 ) -> dict[str, Any]:
-    """Medians over `runs` runs of every number that `once` returns, but of `_WORST` the worst of all runs. Runs disturbed
-    by other work are repeated, at most twice; the least disturbed are kept.
+    """Medians over `runs` runs of every number that `once` returns; of `_WORST` the worst of all runs.
+
+    Runs disturbed by other work are repeated, at most twice; the least disturbed are kept.
     """
     kept: list[dict[str, Any]] = []
     for _ in range(runs + 2):

@@ -9,10 +9,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from connectors.discord import parse
+from connectors.discord.answers import LOST
 from connectors.http import Context, Identity, Partition, Reply, Request, get
 from connectors.http.pagers import Token, put
 from connectors.http.times import iso
 from connectors.records import ActivityKind
+from sync.base.errors import ConfigurationError, IntegrationRevoked
 
 if TYPE_CHECKING:
     from connectors.http.api import Api
@@ -24,6 +26,7 @@ WATCHED = timedelta(days=7)
 """How old a message may be to be looked at again for edits, deletions and reactions."""
 KNOWN = 20_000
 """Messages of ours at most that are compared with what is still there."""
+MANAGE_THREADS = 1 << 34
 QUIET = 100
 """Archived threads in a row without news after which older ones have none either."""
 
@@ -62,29 +65,17 @@ class Search:
 
 
 async def identify(api: Api) -> Identity:
-    """The server, our bot, and whether it may see private threads."""
-    ctx = api.context()
+    """Our bot, and what it may in the server. Errors: IntegrationRevoked if it is not there, ConfigurationError."""
+    account = api.account.account
+    if not account.isdecimal():
+        raise ConfigurationError("A Discord account is named by the id of its server (guild), a number.")
     bot = (await api.call(get(f"{V}/users/@me", endpoint="me"))).data
-    found = (await api.call(guild(ctx))).data
-    facts = {"bot_id": bot["id"], "name": found.get("name"), "private_threads": await _sees_private(api, ctx)}
-    return Identity(found["id"], found.get("name") or "", facts)
-
-
-async def _sees_private(api: Api, ctx: Context) -> bool:
-    """Asked once a day, of one channel that we may see: each refusal counts towards a ban."""
-    from connectors.http.api import GoneError
-
-    tries = 3
-    async for channel in _channels(api, ctx, (0,)):
-        try:
-            await api.call(_archived(channel, "private", limit=2), ctx.at(Partition(channel["id"])))
-        except GoneError as error:
-            tries -= 1
-            if error.fields.get("code") != "50001" or not tries:
-                return False
-            continue  # that channel is closed to us altogether
-        return True
-    return False
+    listing = get(f"{V}/users/@me/guilds", endpoint="guilds", after=str(int(account) - 1), limit=1)
+    found: dict[str, Any] = next(iter((await api.call(listing)).data or ()), {})
+    if found.get("id") != account:
+        raise IntegrationRevoked(LOST, code="not_in_guild")
+    private = bool(int(found.get("permissions") or 0) & MANAGE_THREADS)
+    return Identity(account, found["name"], {"bot_id": bot["id"], "name": found["name"], "private_threads": private})
 
 
 # --- parts

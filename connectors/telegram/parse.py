@@ -1,8 +1,8 @@
 """Telegram's updates to our records. Pure.
 
 Ids: a message is (chat, message_id), so `vendor_id` is `-1001234567890:512`; in chats of a business connection the
-connection comes first. A post's automatic copy in its discussion group is the post itself, with the thread its
-comments are in. Positions in texts count UTF-16 units.
+connection comes first. A post's automatic copy in its discussion group is left out: comments answer the post, and their
+thread is named for the copy. Positions in texts count UTF-16 units.
 Source: Telegram Bot API 10.1 (core.telegram.org/bots/api), Update and Message.
 """
 
@@ -93,11 +93,8 @@ def albums(updates: list[Raw]) -> list[Raw]:
 
 
 def _message(item: Raw, bot: str, username: str) -> Iterator[ActivityRecord]:
-    if item.get("is_automatic_forward"):
-        yield _copied(item, bot)
-        return
-    if not _content(item):
-        return  # somebody joined, something was pinned
+    if item.get("is_automatic_forward") or not _content(item):
+        return  # copies of posts; somebody joined, something was pinned
     yield _said(item, "comment" if _is_comment(item) else "message", bot)
     if _mentions(item, bot, username):
         yield _said(item, "mention", bot)
@@ -137,18 +134,6 @@ def _said(item: Raw, kind: ActivityKind, bot: str) -> ActivityRecord:
 def _owners(item: Raw) -> bool:
     """Whether the owner of a business account wrote it: the chat is named for the other person."""
     return "business_connection_id" in item and (item.get("from") or {}).get("id") != item["chat"]["id"]
-
-
-def _copied(item: Raw, bot: str) -> ActivityRecord:
-    """The post again, told by its copy: now it is known where its comments are."""
-    origin = item.get("forward_origin") or {}
-    chat = origin.get("chat") or item.get("sender_chat") or item["chat"]
-    post = {**item, "chat": chat, "message_id": origin.get("message_id") or item["message_id"]}
-    post |= {"date": origin.get("date") or item["date"], "author_signature": origin.get("author_signature")}
-    record = _said(post, "post", bot)
-    record.thread_id = f"{item['chat']['id']}:{item['message_id']}"
-    record.raw = item
-    return record
 
 
 def vendor_id(item: Raw, number: int) -> str:

@@ -7,23 +7,13 @@ they are asked for day by day. Scope and token failures are both 401 and differ 
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from connectors.http import (
-    AUTH_DEAD,
-    BUG,
-    CONFIG,
-    GONE,
     OK,
-    REFRESH,
-    RESET_CURSOR,
-    SCOPE_MISSING,
-    THROTTLED,
-    Budget,
     Context,
     CursorPager,
     DateWindow,
@@ -32,7 +22,6 @@ from connectors.http import (
     Identity,
     OAuth2,
     Partition,
-    Problem,
     Renewal,
     Reply,
     Request,
@@ -41,12 +30,11 @@ from connectors.http import (
     back_walk,
     get,
     on,
-    remaining,
 )
 from connectors.http.pagers import Token, put
-from connectors.http.request import NotJsonError
 from connectors.http.times import zulu
 from connectors.twitch import parse
+from connectors.twitch.answers import BUDGETS, OPTIONAL, VERDICTS, problem, refused
 from connectors.twitch.webhook import WEBHOOK
 
 if TYPE_CHECKING:
@@ -57,68 +45,6 @@ WATCHED = timedelta(days=60)
 """How old a video or clip may be to be asked for its views again."""
 CLIPS_MOST = 1000
 """Of one question; beyond, the same clips come again under new cursors."""
-OPTIONAL = (
-    on(status=401, message="missing (required )?scope|must match the user", then=GONE),
-    on(status=403, then=GONE),
-)
-"""For parts whose scope not everybody grants: the others go on without them."""
-
-
-def problem(reply: Reply) -> Problem | None:
-    """Flat or nested, errors repeat their status; only the message tells causes apart."""
-    data: Any = reply.data
-    if not isinstance(data, dict) or not isinstance(data.get("status"), int) or "message" not in data:
-        return None
-    return Problem(str(data["status"]), str(data["message"]))
-
-
-def until_full(reply: Reply) -> float | None:
-    """Seconds until the bucket is full; None for limits of an endpoint's own, which tell nothing."""
-    reset, left = reply.header("ratelimit-reset"), reply.header("ratelimit-remaining")
-    return max(int(reset) - time.time(), 1.0) if reset.isdecimal() and left == "0" else None
-
-
-def nobody(reply: Reply) -> bool:
-    return reply.status == 200 and reply.at("data") == []
-
-
-def refused(reply: Reply) -> bool:
-    """A refresh token that is good no more. Other refusals are about our app."""
-    try:
-        return reply.status in (400, 401) and "invalid refresh token" in str(reply.at("message", "")).lower()
-    except NotJsonError:
-        return False
-
-
-VERDICTS = (
-    on(status={425, 429}, then=THROTTLED, after=until_full),
-    on(
-        status=200,
-        endpoint="^users$",
-        where=nobody,
-        then=AUTH_DEAD,
-        reason="Twitch does not know this account any more: it was deleted or suspended.",
-    ),
-    on(
-        status=401,
-        message="missing (required )?scope",
-        then=SCOPE_MISSING,
-        reason="The Twitch account has not granted a permission that this needs: reconnect it.",
-    ),
-    on(
-        status=401,
-        message="must match the user|be a moderator",
-        then=SCOPE_MISSING,
-        reason="Twitch gives this to the broadcaster alone: connect their own account.",
-    ),
-    on(status=401, message="oauth token is missing|client[ -]id", then=CONFIG),
-    on(status=401, then=REFRESH, reason="Twitch does not accept our access any more: reconnect the account."),
-    on(status=403, then=SCOPE_MISSING),
-    on(status=404, then=GONE),
-    on(status=409, then=OK),
-    on(status=400, message="cursor", then=RESET_CURSOR),
-    on(status={400, 410, 422}, then=BUG),
-)
 
 
 def helix(path: str, **params: Any) -> Request:
@@ -200,8 +126,22 @@ def found_and_end(reply: Reply) -> list[Any]:
     return [*found, parse.END]
 
 
+@dataclass(frozen=True, slots=True)
+class UntilFound:
+    """One stream at most is looked for; an empty page with a cursor is not yet an answer."""
+
+    resizable: bool = False
+
+    def next(self, reply: Reply, items: Sequence[Any], ctx: Context, token: Token | None) -> Token | None:
+        return reply.at("pagination.cursor") or None if not items else None
+
+    def apply(self, request: Request, token: Token) -> Request:
+        return put(request, "params", {"after": token})
+
+
 def live_or_not(reply: Reply) -> list[Any]:
-    return reply.at("data") or [{}]
+    """The stream that runs; an empty object in the end if there is none."""
+    return reply.at("data") or ([] if reply.at("pagination.cursor") else [{}])
 
 
 TWITCH = HttpConnector(
@@ -229,13 +169,7 @@ TWITCH = HttpConnector(
         dead=refused,
     ),
     headers=lambda ctx: {"Client-Id": ctx.account.installation.client_id},
-    budgets=(
-        Budget(
-            "points",
-            limit=600,
-            read=remaining("ratelimit-remaining", "ratelimit-reset", limit="ratelimit-limit"),
-        ),
-    ),
+    budgets=BUDGETS,
     verdicts=VERDICTS,
     problem=problem,
     identify=identify,
@@ -267,6 +201,7 @@ TWITCH = HttpConnector(
             every=timedelta(minutes=1),
             request=lambda ctx: helix("streams", user_id=own(ctx)),
             items=live_or_not,
+            pager=UntilFound(),
             cursor=Ephemeral(),
             map=parse.presence,
         ),
@@ -360,6 +295,7 @@ TWITCH = HttpConnector(
             every=timedelta(minutes=30),
             part="viewers",
             request=lambda ctx: helix("streams", user_id=own(ctx)),
+            pager=UntilFound(),
             cursor=Snapshot(),
             map=parse.viewers,
         ),

@@ -179,6 +179,11 @@ class Discord(Deeds):
         grants = reversed(self.auth.grants)
         return next((g for g in grants if g.account is guild and g.dead is None and "bot" in g.scopes), None)
 
+    def permissions(self, guild: Guild) -> int:
+        """What the bot may in a guild, as one number."""
+        grant = self.bot_grant(guild)
+        return sum(bit for name, bit in PERMISSIONS.items() if grant is not None and name in grant.scopes)
+
     def guild_of(self, request: Request) -> Guild | None:
         if (guild := request.params.get("guild")) is not None:
             return self.accounts.get(guild)

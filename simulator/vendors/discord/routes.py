@@ -101,7 +101,7 @@ def my_guilds(discord: Discord, request: Request) -> list[Any]:
             "icon": None,
             "banner": None,
             "owner": request.token.kind != "bot",
-            "permissions": "17179936768",
+            "permissions": str(discord.permissions(guild)),
             "features": ["COMMUNITY", "NEWS"],
             **(_counts(guild, request.now) if counts else {}),
         }

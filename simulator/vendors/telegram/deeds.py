@@ -288,6 +288,8 @@ class Deeds(Vendor[Bot]):
         kind = dice.choices(kinds, (12, 22, 22, 16, 6, 10, 6, 3, 3))[0]
         channel, help_group = account.first("channel"), account.first("supergroup", linked=None)
         posts = list(channel.messages)[-10:]
+        if kind in ("edit", "react") and self._past is not None:
+            kind = "message"  # what waits at the beginning tells of nothing twice
         if kind == "post" or not posts:
             self.post(account, text=words.statement(dice.random().hex()))
             return "post"

@@ -18,7 +18,8 @@ from connectors.http.budgets import LocalBudgets
 from connectors.http.request import Reply, Request
 from connectors.http.verdicts import judge
 from connectors.twitch import parse
-from connectors.twitch.connector import OPTIONAL, TWITCH, refused
+from connectors.twitch.answers import OPTIONAL, refused
+from connectors.twitch.connector import TWITCH
 from connectors.twitch.webhook import events, handshake, verify
 from tests.fakes.vendor import NOW, Script, Shelf, collect
 

@@ -23,7 +23,7 @@ from sync.store.engine import Database, Transaction
 from sync.store.sql import load_sql
 
 _END = 2**63 - 1
-_ORGS = 500
+_ORGS = 10_000
 _BITE = 1000
 _PURGE_BITE = 10_000
 _LOOKS = 3

@@ -9,7 +9,7 @@ import pytest
 from sync.base.errors import Permanent
 from sync.jobs.model import NewJob
 from sync.jobs.rescue import Rescuer
-from sync.store.engine import Database
+from sync.store.engine import Database, StoreError
 from tests.fakes.jobs import FAST, Script, Stage, eventually, job_runtime, member, scripted
 from tests.integration.jobs.places import nothing_left, outcomes
 
@@ -176,6 +176,17 @@ async def test_plain_sql_can_enqueue(db: Database) -> None:
         job_id = await db.fetch_value("""SELECT sync_enqueue('test.script', '{"do": "ok"}', 'acme')""")
         await eventually(lambda: nothing_left(db))
         assert await db.fetch_value("SELECT job_id FROM job_run") == job_id
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [r"""'{"key": "\u0000"}'""", r"""'{"key": "\ud800"}'""", "'[]'", """'{}', meta => '1'"""],
+    ids=["NUL", "half a surrogate pair", "no object", "meta is no object"],
+)
+async def test_plain_sql_cannot_enqueue_what_nobody_can_read(db: Database, arguments: str) -> None:
+    async with job_runtime(db, [scripted(Stage())]):
+        with pytest.raises(StoreError):
+            await db.execute(f"SELECT sync_enqueue('test.script', {arguments})")
 
 
 async def test_effects_commit_with_the_end_of_the_job(db: Database) -> None:

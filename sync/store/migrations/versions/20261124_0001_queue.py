@@ -186,7 +186,7 @@ CREATE TABLE job_cancel (
 -- One row per pool member process. A silent one is dead: its leases are rescued and its late results thrown away.
 CREATE TABLE worker (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  name text NOT NULL,                       -- actor name, e.g. pool:one-off:0
+  name text NOT NULL,                       -- actor name, e.g. consumer.one-off.0
   pool text NOT NULL,
   node text NOT NULL,
   pid int NOT NULL,
@@ -260,6 +260,11 @@ BEGIN
   IF sync_enqueue_job.args IS NULL OR json_typeof(sync_enqueue_job.args) <> 'object' THEN
     RAISE EXCEPTION 'args of % must be a JSON object', sync_enqueue_job.kind USING ERRCODE = '22023';
   END IF;
+  IF sync_enqueue_job.meta IS NOT NULL AND json_typeof(sync_enqueue_job.meta) <> 'object' THEN
+    RAISE EXCEPTION 'meta of % must be a JSON object', sync_enqueue_job.kind USING ERRCODE = '22023';
+  END IF;
+  -- json takes a NUL or half a surrogate pair, and then fails whoever reads the text: a rescue, a list.
+  PERFORM sync_enqueue_job.args::jsonb, sync_enqueue_job.meta::jsonb;
   new_id := nextval('job_seq');
   sync_enqueue_job.created := false;
   IF sync_enqueue_job.idempotency_key IS NOT NULL THEN

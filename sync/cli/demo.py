@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from sync.base.errors import ConfigurationError, SyncError
 from sync.base.settings import Settings
+from sync.cli import mailbox
 from sync.cli.home import Home
 from sync.cli.simulated import Consent, Simulator, now, towards, vendors_of
 from sync.cli.tokens import sign
 
 if TYPE_CHECKING:
+    import httpx
+
     from connectors.base import Connector
     from sync.pull.integrations import Integrations
     from sync.store.engine import Database
@@ -50,6 +53,7 @@ class Demo:
         self._connectors = platforms(settings)
         self._simulated = vendors_of(self._connectors)
         self._simulator: Simulator | None = None
+        self._mailbox = mailbox.Mailbox(home.logs / "mailbox.log") if mailbox.available() else None
         self._consents: list[Consent] = []
         self._stale = False
         """Whether the accounts hold tokens of a simulator that is gone."""
@@ -69,6 +73,8 @@ class Demo:
         log = self._home.logs / "simulator.log"
         self._simulator = Simulator(log, vendors=self._simulated, seed=story.seed, start=story.start)
         self._simulator.start()
+        if self._mailbox is not None:
+            self._mailbox.start()
         self._consents = [self._simulator.consent(vendor) for vendor in self._simulated]
         slots = max(settings.sync.slots, len(self._consents) + 1)
         return settings.model_copy(
@@ -87,22 +93,29 @@ class Demo:
         headers = {"Authorization": f"Bearer {self._token}"}
         with httpx.Client(base_url=api, headers=headers, timeout=_CALL_S, trust_env=False) as client:
             for consent in self._consents:
-                found[consent.platform] = _connected(client, consent, self._connectors[consent.platform])
+                found[consent.platform] = _connected(client, _account(consent, self._connectors[consent.platform]))
+            if self._mailbox is not None:
+                found["email"] = _connected(client, _mail_account(self._mailbox))
+            else:
+                found["email"] = "skipped: no IMAP server here (pip install pymap)"
         for platform in self._connectors.keys() - found.keys():
             found[platform] = "skipped: not simulated"
         return dict(sorted(found.items()))
 
     def heal(self, api: str) -> bool:
-        """Start the simulator again if it ended; its accounts need new tokens then. What fails is tried again later."""
-        simulator = self._simulator
-        if simulator is None or (simulator.alive() and not self._stale):
+        """Start again what ended; its accounts need new tokens then. What fails is tried again later."""
+        if self._simulator is None:
             return False
+        children = [child for child in (self._simulator, self._mailbox) if child is not None]
+        if all(child.alive() for child in children) and not self._stale:
+            return False
+        self._stale = True
         try:
-            if not simulator.alive():
-                self._stale = True
-                simulator.stop()
-                simulator.start()
-                self._consents = [simulator.consent(vendor) for vendor in self._simulated]
+            for child in children:
+                if not child.alive():
+                    child.stop()
+                    child.start()
+            self._consents = [self._simulator.consent(vendor) for vendor in self._simulated]
             self.connect(api)
         except SyncError:
             return False
@@ -114,8 +127,9 @@ class Demo:
         return self._simulator.base_url if self._simulator else ""
 
     def stop(self) -> None:
-        if self._simulator:
-            self._simulator.stop()
+        for child in (self._simulator, self._mailbox):
+            if child is not None:
+                child.stop()
 
 
 def rest(settings: Settings, home: Home) -> int:
@@ -141,22 +155,36 @@ def _story(home: Home) -> Story:
         raise ConfigurationError(f"{marker} cannot be read: remove it, and the demo begins a new world.") from error
 
 
-def _connected(client: Any, consent: Consent, connector: Connector) -> str:
-    import httpx
-
-    body: Mapping[str, Any] = {
+def _account(consent: Consent, connector: Connector) -> dict[str, Any]:
+    return {
         "platform": consent.platform,
         "account": consent.account,
         "label": consent.name,
         "credentials": consent.credentials(connector),
     }
+
+
+def _mail_account(box: mailbox.Mailbox) -> dict[str, Any]:
+    return {
+        "platform": "email",
+        "account": mailbox.ADDRESS,
+        "label": mailbox.ADDRESS,
+        "config": box.fields,
+        "credentials": {"password": box.password},
+    }
+
+
+def _connected(client: httpx.Client, account: Mapping[str, Any]) -> str:
+    """What became of it. Errors: SyncError when the API does not answer."""
+    import httpx
+
     try:
-        answer = client.post("/sync/integrations", json=body)
+        answer = client.post("/sync/integrations", json=account)
         if answer.is_success:
-            return f"connected: {consent.name}"
+            return f"connected: {account['label']}"
         return f"skipped: {answer.json().get('detail', answer.status_code)}"
     except (httpx.HTTPError, ValueError) as error:
-        raise SyncError(f"{consent.platform} could not be connected: {error}") from error
+        raise SyncError(f"{account['platform']} could not be connected: {error}") from error
 
 
 async def _other_orgs(settings: Settings, platforms: list[str]) -> list[str]:

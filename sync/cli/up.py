@@ -137,7 +137,9 @@ class Launcher:
                 self._postgres.stop()
                 self._postgres.start()
             if self._demo is not None and self._demo.heal(self._settings.http.address):
-                print("The simulator ended by itself; it was started again and its accounts reconnected.", flush=True)
+                print(
+                    "A part of the demo ended by itself; it was started again and its accounts reconnected.", flush=True
+                )
             if self._cluster is None:
                 continue
             if not self._cluster.alive():

@@ -26,7 +26,7 @@ from sync.wiring import open_runtime
 from tests.integration.api.conftest import settings_for
 from tests.integration.api.test_server import running
 
-PLATFORMS = {"facebook", "slack"}
+PLATFORMS = {"email", "facebook", "slack"}
 
 
 @pytest.fixture
@@ -41,12 +41,15 @@ def settings(pg_url: str) -> Settings:
     return settings_for(pg_url)
 
 
-async def begin(home: Home, settings: Settings) -> tuple[Demo, dict[str, str]]:
-    """A demo that runs, and what became of each platform."""
+async def begin(home: Home, settings: Settings) -> dict[str, str]:
+    """Start a demo, connect its accounts, stop it; what became of each platform."""
     demo = Demo(home, settings)
-    led = await asyncio.to_thread(demo.start, settings)
-    async with running(led) as port:
-        return demo, await asyncio.to_thread(demo.connect, f"http://127.0.0.1:{port}")
+    try:
+        led = await asyncio.to_thread(demo.start, settings)
+        async with running(led) as port:
+            return await asyncio.to_thread(demo.connect, f"http://127.0.0.1:{port}")
+    finally:
+        demo.stop()
 
 
 async def accounts(settings: Settings) -> list[Integration]:
@@ -55,17 +58,14 @@ async def accounts(settings: Settings) -> list[Integration]:
 
 
 async def test_every_start_connects_the_same_accounts(home: Home, settings: Settings) -> None:
-    first, found = await begin(home, settings)
-    first.stop()
+    found = await begin(home, settings)
     assert {platform for platform, what in found.items() if what.startswith("connected")} >= PLATFORMS
     before = await accounts(settings)
 
     assert await asyncio.to_thread(rest, settings, home) == len(before)
     assert {item.state for item in await accounts(settings)} == {"paused"}
 
-    second, again = await begin(home, settings)
-    second.stop()
-    assert again == found
+    assert await begin(home, settings) == found
     after = await accounts(settings)
     assert [(item.id, item.account, item.state) for item in after] == [
         (item.id, item.account, "active") for item in before

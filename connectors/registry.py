@@ -14,8 +14,8 @@ from connectors.linkedin.connector import LINKEDIN
 from connectors.pinterest.connector import PINTEREST
 from connectors.reddit.connector import REDDIT
 from connectors.slack.connector import SLACK
-from connectors.telegram.connector import TELEGRAM
 from connectors.snapchat.connector import SNAPCHAT
+from connectors.telegram.connector import TELEGRAM
 from connectors.tiktok.connector import TIKTOK
 from connectors.twitch.connector import TWITCH
 from connectors.twitter.connector import TWITTER

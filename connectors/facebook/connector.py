@@ -40,7 +40,6 @@ from connectors.http import (
     post,
 )
 from connectors.http.times import seconds
-
 from sync.base.errors import ScopeMissing
 
 if TYPE_CHECKING:

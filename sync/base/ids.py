@@ -17,7 +17,7 @@ def check_org_id(org_id: str) -> str:
     """Return `org_id` unchanged, or raise Permanent. Colons never pass: they separate the parts of actor names."""
     if org_id != SYSTEM_ORG and not _ORG.fullmatch(org_id):
         raise Permanent(
-            f"{org_id!r} is not an org id: use 1 to 64 letters, digits, '_', '.' or '-', beginning with a letter or digit."
+            f"{org_id!r} is not an org id: use 1 to 64 letters, digits, '_', '.' or '-', the first a letter or digit."
         )
     return org_id
 

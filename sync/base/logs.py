@@ -24,7 +24,7 @@ MASK = "[masked]"
 
 
 def redact(value: Any) -> Any:
-    """A copy of `value` in which everything under a secret-sounding key is masked. Also for job args shown to people."""
+    """A copy of `value` with everything under a secret-sounding key masked. Also for job args shown to people."""
     if isinstance(value, dict):
         return {k: MASK if isinstance(k, str) and _SECRET.search(k) else redact(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -25,6 +25,7 @@ from connectors.http import (
     dig,
     on,
 )
+from connectors.http.request import NotJsonError
 
 EXPENSIVE_S = 900.0
 """After a query that cost too much, if Google does not say how long."""
@@ -73,10 +74,13 @@ def of_project(reply: Reply) -> bool:
 
 
 def delay(reply: Reply) -> float | None:
-    """`"40591s"`, or the sentence that says the same."""
-    if found := re.fullmatch(r"([\d.]+)s", str(quota(reply).get("retryDelay", ""))):
+    """`"40591s"`, or the sentence that says the same; None for the page of a front end, which says nothing."""
+    try:
+        told, said = str(quota(reply).get("retryDelay", "")), problem(reply)
+    except NotJsonError:
+        return None
+    if found := re.fullmatch(r"([\d.]+)s", told):
         return float(found[1])
-    said = problem(reply)
     if said is not None and (found := re.search(r"Retry in ([\d.]+) seconds", said.message)):
         return float(found[1])
     if said is None or said.subcode != "quotaError":

@@ -104,6 +104,7 @@ AUTHENTICATION, AUTHORIZATION, REQUEST = "authenticationError", "authorizationEr
         ],
         (429, {"error": {"code": 429, "message": "m", "status": "RESOURCE_EXHAUSTED"}}, "throttled"),
         (429, "", "throttled"),
+        (429, "<html>Too Many Requests</html>", "throttled"),
         (403, failure("quotaError", "ACCESS_PROHIBITED"), "scope_missing"),
         (500, failure("internalError", "TRANSIENT_ERROR"), "retry"),
         (500, failure("internalError", "INTERNAL_ERROR"), "retry"),

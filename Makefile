@@ -2,7 +2,7 @@
 
 VENV   := .venv
 BIN    := $(VENV)/bin
-CODE   := actors connectors schedules sync serve_app.py
+CODE   := actors connectors schedules simulator sync serve_app.py
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -11,7 +11,7 @@ PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo down check format lint types layers unit test services lock clean
+.PHONY: help setup run demo down check static format test services lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,12 +27,14 @@ demo: setup ## the same with simulated vendors and an org that has an account of
 down: setup ## stop a Sync that runs in the background
 	@$(BIN)/syncctl down
 
-check: $(VENV)/.installed-dev ## the quick check: format, lint, types, layers, unit tests
+check: static ## the quick check: format, lint, types, layers, unit tests
+	@$(BIN)/python -m pytest -q tests/unit tests/properties
+
+static: $(VENV)/.installed-dev
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m pytest -q tests/unit tests/properties
 
 format: $(VENV)/.installed-dev ## rewrite the sources in the one format
 	@$(BIN)/ruff format --quiet .

@@ -165,7 +165,8 @@ class _MarkWalk:
         self._done: bool = bool(state.get("done"))
         self._quiet = True
         self._resumed = False
-        self._open: State | None = state.get("walk")
+        # A copy: the state is somebody's, who compares what comes back with it.
+        self._open: State | None = dict(state["walk"]) if state.get("walk") else None
         self._run: int | None = state.get("run")
         self._span: Span | None = None
         self._token: Token | None = None

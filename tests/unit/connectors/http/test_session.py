@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from connectors.http import (
@@ -115,6 +116,16 @@ async def test_a_stopped_walk_is_a_known_hole() -> None:
     assert ids(await collect(connector(), "posts", script, shelf)) == [3, 2, 6, 5, 4, 3]
     assert [params.get("cursor") for params in script.params] == ["b", None, "x"]
     assert shelf.cursors[""]["mark"].startswith(iso(item(6)["at"]).isoformat()[:19])
+
+
+async def test_a_walk_leaves_the_state_alone_that_it_began_with() -> None:
+    """Whoever keeps it compares the next cursor with it, to see that pages advance."""
+    shelf = Shelf()
+    await collect(connector(), "posts", Script(page(5, 4, following="b")), shelf, stop_after=1)
+    begun, copy = shelf.cursors[""], msgspec.json.encode(shelf.cursors[""])
+    await collect(connector(), "posts", Script(page(3, 2, following="c")), shelf, stop_after=1)
+    assert msgspec.json.encode(begun) == copy
+    assert shelf.cursors[""] != begun
 
 
 async def test_an_old_token_is_not_used_again() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 
@@ -157,7 +157,11 @@ class Limiter:
                 return [meter.refuse(now, cost), *(m.look(now) for m in meters if m is not meter)]
         for meter in meters:
             meter.take(now, cost)
-        return [meter.look(now) for meter in meters]
+        usages = [meter.look(now) for meter in meters]
+        if self.enabled:
+            return usages
+        # Headers that told of a used-up budget would stop a caller although nothing is refused.
+        return [replace(usage, used=0.0, remaining=usage.rule.max) for usage in usages]
 
     def meter(self, rule: str, key: str) -> Meter:
         meter = self.meters.get((rule, key))

@@ -165,3 +165,11 @@ async def test_sleepers_wake_when_a_driven_clock_passes_them() -> None:
     assert not sleeper.done()
     clock.advance(1)
     await sleeper
+
+
+def test_a_limiter_that_is_off_counts_and_tells_of_room() -> None:
+    limiter = Limiter([Rule("calls", 2, 60)], enabled=False)
+    for _ in range(5):
+        (usage,) = limiter.spend([("calls", "a")], 0.0)
+        assert (usage.over, usage.remaining, usage.percent) == (False, 2, 0.0)
+    assert limiter.totals()["accepted"] == 5

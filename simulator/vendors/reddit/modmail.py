@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from simulator.dice import letters
 from simulator.feed import Record
 from simulator.http import Refusal, Request, Response, Routes
-from simulator.paging import list_page
 from simulator.vendors.reddit import errors
 from simulator.vendors.reddit.data import Conversation
 from simulator.vendors.reddit.listings import limit_arg
@@ -70,14 +69,15 @@ def conversations(reddit: Reddit, request: Request) -> Record:
     after = query.get("after")
     if after and after not in ids:
         raise Refusal(errors.plain(400, "Bad Request"))
-    position = ids.index(after) + 1 if after else None
-    page = list_page(reddit, request, talks, limit_arg(request), position=position)
-    newest = {talk.id: _message(m) for talk in page.items if (m := talk.messages.get(talk.updated))}
+    # There is no token for a next page, so a page cannot be empty and go on.
+    start = ids.index(after) + 1 if after else 0
+    page = talks[start : start + limit_arg(request)]
+    newest = {talk.id: _message(m) for talk in page if (m := talk.messages.get(talk.updated))}
     return {
-        "conversations": {talk.id: shown(talk) for talk in page.items},
+        "conversations": {talk.id: shown(talk) for talk in page},
         "messages": {message["id"]: message for message in newest.values()},
         "viewerId": user_id(reddit.redditor(request).name),
-        "conversationIds": [talk.id for talk in page.items],
+        "conversationIds": [talk.id for talk in page],
     }
 
 

@@ -84,7 +84,7 @@ def measured_pin(item: Raw, ctx: Context) -> Iterator[ActivityRecord | MetricRec
     """A Pin, and its totals as they stand today."""
     yield pin(item, ctx)
     for name, value in dig(item, "pin_metrics.lifetime_metrics", {}).items():
-        if value is not None:
+        if isinstance(value, int):
             yield _today(ctx, item["id"], "post", f"lifetime_{name}", value)
 
 
@@ -110,7 +110,7 @@ def days(item: Raw, ctx: Context) -> Iterator[MetricRecord]:
     entity = str(ctx.vars.get("pin") or ctx.facts["user_id"])
     start, end = day_span(item["date"])
     for name, value in (item.get("metrics") or {}).items():
-        if value is None:
+        if not isinstance(value, int | float):
             continue
         yield MetricRecord(
             entity=entity,

@@ -154,7 +154,7 @@ def talk(ctx: Context) -> Request:
 
 
 def talk_messages(reply: Reply) -> list[Any]:
-    return list(reply.at("messages", {}).values())
+    return [found for found in reply.at("messages", {}).values() if isinstance(found, dict) and "id" in found]
 
 
 def info(ctx: Context) -> Request:

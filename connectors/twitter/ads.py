@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,6 @@ from connectors.http import (
     Request,
     Stream,
     chunks,
-    get,
-    post,
 )
 from connectors.http.times import day_span, zulu
 from connectors.records import MetricRecord
@@ -47,7 +46,8 @@ REPORTS_EVERY_S = 6 * 3600
 
 
 def ads(path: str, endpoint: str, **params: Any) -> Request:
-    return get(f"{V}/{path}", host="ads", endpoint=endpoint, **params)
+    """Without the account's token: `sign_ads` of the connector signs with keys of their own."""
+    return Request("GET", f"{V}/{path}", params, host="ads", endpoint=endpoint, signed=False)
 
 
 # --- parts
@@ -119,8 +119,7 @@ def stats(ctx: Context) -> Request:
 
 
 def create_job(ctx: Context) -> Request:
-    path = f"{V}/stats/jobs/accounts/{ctx.vars['account']}"
-    return post(path, host="ads", endpoint="ads_jobs", **_asked(ctx))
+    return replace(ads(f"stats/jobs/accounts/{ctx.vars['account']}", "ads_jobs", **_asked(ctx)), method="POST")
 
 
 def poll_job(ctx: Context, job_id: str) -> Request:
@@ -155,8 +154,8 @@ def entity_days(item: dict[str, Any], ctx: Context) -> Iterator[MetricRecord]:
     assert first is not None
     for part in item.get("id_data") or ():
         for metric, values in (part.get("metrics") or {}).items():
-            for place, value in enumerate(values or ()):
-                if value is None or isinstance(value, dict | list):
+            for place, value in enumerate(values if isinstance(values, list) else ()):
+                if not isinstance(value, int | float):
                     continue
                 start, end = day_span(first + timedelta(days=place), ctx.partition.zone)
                 yield _record(item["id"], metric, value, ctx, start=start, end=end)

@@ -196,7 +196,7 @@ def profile(item: Raw, ctx: Context) -> Iterator[ActivityRecord | MetricRecord]:
         data={name: item.get(name) for name in ("location", "url", "verified_type", "protected", "profile_image_url")},
         raw=item,
     )
-    for name, value in (item.get("public_metrics") or {}).items():
+    for name, value in counts(item.get("public_metrics")):
         yield _today(ctx, item["id"], "account", name, value)
 
 
@@ -204,8 +204,8 @@ def measured_post(item: Raw, ctx: Context) -> Iterator[ActivityRecord | MetricRe
     """A young post of our own with its counters as they stand today, those that only its author sees included."""
     yield post(item, ctx)
     entity = history(item)[0]
-    for group, prefix in (("public_metrics", ""), ("non_public_metrics", ""), ("organic_metrics", "organic_")):
-        for name, value in (item.get(group) or {}).items():
+    for group, prefix in (("public_metrics", ""), ("non_public_metrics", "lifetime_"), ("organic_metrics", "organic_")):
+        for name, value in counts(item.get(group)):
             yield _today(ctx, entity, "post", prefix + {"repost_count": "retweet_count"}.get(name, name), value)
 
 
@@ -215,7 +215,7 @@ def post_days(item: Raw, ctx: Context) -> Iterator[MetricRecord]:
         start = iso(point["timestamp"])
         assert start is not None
         end = start + timedelta(days=1)
-        for name, value in (point.get("metrics") or {}).items():
+        for name, value in counts(point.get("metrics")):
             yield MetricRecord(
                 entity=item["id"],
                 entity_kind="post",
@@ -225,6 +225,13 @@ def post_days(item: Raw, ctx: Context) -> Iterator[MetricRecord]:
                 end=end,
                 is_final=end + SETTLED <= ctx.now,
             )
+
+
+def counts(found: Raw | None) -> Iterator[tuple[str, int]]:
+    """Whole numbers of an object of metrics; the API grows, and what else there may be is none of ours."""
+    for name, value in (found or {}).items():
+        if isinstance(value, int):
+            yield name, value
 
 
 def _today(ctx: Context, entity: str, kind: str, metric: str, value: int) -> MetricRecord:

@@ -63,7 +63,7 @@ async def test_everything_once_and_then_nothing(office: Office, twitter: Twitter
     assert await office.value("SELECT count(*) FROM activity_quarantine") == 0
     assert await office.value("SELECT count(*) FROM activity") == await office.events("activity.added")
     assert await office.value("SELECT count(*) FROM activity WHERE author_handle IS NULL AND kind <> 'profile'") == 0
-    assert await office.value("SELECT count(*) FROM metric_point WHERE metric = 'url_link_clicks'") > 0
+    assert await office.value("SELECT count(*) FROM metric_point WHERE metric = 'lifetime_url_link_clicks'") > 0
     assert await office.value("SELECT count(*) FROM metric_point WHERE metric = 'impressions' AND is_final") > 0
 
     events = await office.events("activity.added") + await office.events("activity.changed")

@@ -257,7 +257,7 @@ def test_private_and_daily_figures() -> None:
     found = list(parse.measured_post({**POST, "non_public_metrics": private}, context()))
     assert isinstance(found[0], ActivityRecord)
     values = {r.metric: r.value for r in found[1:] if not isinstance(r, ActivityRecord)}
-    assert (values["like_count"], values["url_link_clicks"], values["engagements"]) == (98, 7, 40)
+    assert (values["like_count"], values["lifetime_url_link_clicks"], values["lifetime_engagements"]) == (98, 7, 40)
     raw = {
         "id": "1985000000000000105",
         "timestamped_metrics": [

@@ -19,7 +19,8 @@ _wholes: dict[str, Outcome] = {}
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "slug" in metafunc.fixturenames:
-        metafunc.parametrize("slug", sorted(HTTP))
+        only = getattr(metafunc.module, "ONLY", HTTP)
+        metafunc.parametrize("slug", sorted(set(only) & set(HTTP)))
 
 
 @pytest.fixture(autouse=True)

@@ -41,7 +41,7 @@ class Job:
     at: float = AT
     page: int = PAGE
     budget: str = ""
-    """A budget that gets another limit and window."""
+    """A budget that gets another limit, per minute; the others have none."""
     limit: int = 0
 
     @classmethod
@@ -54,12 +54,16 @@ class Job:
         made = watched(HTTP[self.slug], clock=stopped_clock, record=None, page=self.page)
         if not self.budget:
             return made
-        minute = timedelta(minutes=1)
-        budgets = tuple(
-            replace(budget, limit=self.limit if budget.name == self.budget else 0, window=minute)
-            for budget in made.budgets
-        )
+        budgets = tuple(replace(budget, window=timedelta(minutes=1)) for budget in made.budgets)
         return replace(made, budgets=budgets)
+
+    def runtime(self, database: Database, signals: Signals) -> _Runtime:
+        settings = self.settings
+        if self.budget:
+            limits = {**settings.connectors.limits, f"{self.slug}.{self.budget}": self.limit}
+            connectors = settings.connectors.model_copy(update={"limits": limits})
+            settings = settings.model_copy(update={"connectors": connectors})
+        return _Runtime(settings, database, signals, Sealer(settings.secrets))
 
 
 @dataclass
@@ -156,8 +160,7 @@ def _measure(job: Job, marks: tuple[int, ...], results: Any) -> None:
 async def _worker(job: Job, database: Database, **options: Any) -> SyncWorker:
     signals = Signals(LocalTransport())
     await signals.start()
-    runtime = _Runtime(job.settings, database, signals, Sealer(job.settings.secrets))
-    connectors = {job.slug: job.connector()}
+    runtime, connectors = job.runtime(database, signals), {job.slug: job.connector()}
     return SyncWorker(runtime, job.org_id, job.slug, f"p{os.getpid()}", "node-1", connectors=connectors, **options)
 
 

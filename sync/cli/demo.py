@@ -12,7 +12,6 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sync.base.errors import ConfigurationError, SyncError
@@ -134,16 +133,12 @@ class Demo:
 
 def rest(settings: Settings, home: Home) -> int:
     """Pause the accounts of a demo that does not run: their vendors are not there. How many were active."""
-    return asyncio.run(_pause_all(settings)) if _marker(home).exists() else 0
-
-
-def _marker(home: Home) -> Path:
-    return home.path / "demo.json"
+    return asyncio.run(_pause_all(settings)) if home.demo_file.exists() else 0
 
 
 def _story(home: Home) -> Story:
     """That of this home, or a new one."""
-    marker = _marker(home)
+    marker = home.demo_file
     try:
         said = json.loads(marker.read_text())
         return Story(int(said["seed"]), float(said["start"]))

@@ -58,6 +58,7 @@ class Home:
         self.secrets = self.path / "secrets"
         self.logs = self.path / "logs"
         self.ray_token_file = self.secrets / "ray_token"
+        self.demo_file = self.path / "demo.json"
         self._lock_file = self.path / "up.lock"
         self._state_file = self.path / "up.json"
 

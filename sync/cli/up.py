@@ -22,7 +22,6 @@ from sync.base.errors import ConfigurationError, SyncError
 from sync.base.files import private_directory
 from sync.base.settings import Settings, load_settings
 from sync.cli.checks import before_start
-from sync.cli.demo import Demo, rest
 from sync.cli.driver import Driver
 from sync.cli.home import Home, UpState, local_settings, with_store
 from sync.cli.summary import addresses, print_summary
@@ -30,6 +29,7 @@ from sync.store.embedded import EmbeddedPostgres
 
 if TYPE_CHECKING:
     from actors.cluster import LocalCluster
+    from sync.cli.demo import Demo
 
 _WATCH_S = 1.0
 _LOSS_WINDOW_S = 600.0
@@ -61,6 +61,19 @@ def migrate(url: str) -> None:
         raise ConfigurationError(f"The database could not be migrated: {said}") from error
 
 
+def _demo(settings: Settings, home: Home) -> Demo:
+    from sync.cli.demo import Demo
+
+    return Demo(home, settings)
+
+
+def _rest_demo(settings: Settings, home: Home) -> None:
+    if home.demo_file.exists():  # else its imports, 12 MB, are for nothing
+        from sync.cli.demo import rest
+
+        rest(settings, home)
+
+
 class _Interrupted(BaseException):
     """A signal at a time when it is to end what goes on."""
 
@@ -73,7 +86,7 @@ class Launcher:
         self._state.store = "embedded" if settings.store.url is None else "external"
         self._postgres = EmbeddedPostgres(home.path)
         self._cluster: LocalCluster | None = None
-        self._demo = Demo(home, settings) if demo else None
+        self._demo = _demo(settings, home) if demo else None
         self._losses: list[float] = []
         self._was_ready = False
         self._breakable = False
@@ -106,7 +119,7 @@ class Launcher:
         with self._step("Schema"):
             migrate(self._url)
         if self._demo is None:
-            rest(self._settings, self._home)
+            _rest_demo(self._settings, self._home)
         else:
             with self._step("Simulated vendors"):
                 self._settings = self._demo.start(self._settings)

@@ -21,6 +21,7 @@ from connectors.base import Account, Connector, Session
 from connectors.http import Context, HttpConnector, Reply, Stream
 from connectors.http import api as http_api
 from connectors.http.api import utc_now
+from connectors.http.cursors import CursorKind, DateWindow
 from connectors.http.session import open_session
 from connectors.http.verdicts import Judgement, ProblemReader, Rule
 from connectors.registry import PLATFORMS
@@ -40,7 +41,8 @@ HTTP: Mapping[str, HttpConnector] = {
 }
 AT = float(int(time.time()))
 """When everything happens."""
-SMALL = Scale("conformance", accounts=2, days=3, per_day=3)
+DAYS = 3
+SMALL = Scale("conformance", accounts=2, days=DAYS, per_day=3)
 PAGE = 3
 """Items to ask for at a time, where the platform allows so few: even a small world has several pages then."""
 _judge = http_api.judge
@@ -121,11 +123,20 @@ def watched(connector: HttpConnector, *, clock: Callable[[], datetime], record: 
                 record.mapped.append(Mapped(stream, item, replace(ctx), ctx.body))
             return stream.map(item, ctx)
 
-        return replace(stream, page_size=size, map=mapper)
+        return replace(stream, page_size=size, map=mapper, cursor=_fewer_days(stream.cursor))
 
     values = {item.name: getattr(connector, item.name) for item in fields(HttpConnector)}
     return Watched(
         **{**values, "streams": tuple(smaller(stream) for stream in connector.streams)}, clock=clock, record=record
+    )
+
+
+def _fewer_days(cursor: CursorKind) -> CursorKind:
+    """A month of ads takes long and shows no more than some days of them."""
+    if not isinstance(cursor, DateWindow):
+        return cursor
+    return replace(
+        cursor, step=min(cursor.step, 2), first=min(cursor.first, 4), lookback=min(cursor.lookback, DAYS), recent=1
     )
 
 

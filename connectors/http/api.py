@@ -110,7 +110,7 @@ class Api:
             if judgement.verdict is Verdict.THROTTLED and attempt < TRIES and _short(judgement.after_s):
                 await self._throttled(judgement, "", budgets, ctx)
                 continue  # the block is waited for like any other: everybody else sees it, too
-            if judgement.verdict is Verdict.REFRESH and request.token is None and (wait := self._settling()):
+            if judgement.verdict is Verdict.REFRESH and self._ours(request) and (wait := self._settling()):
                 text = f"{self.connector.title} does not know a renewed token yet."
                 raise Transient(text, retry_after_s=wait, code="token_settling")
             if judgement.verdict is Verdict.REFRESH and not renewed and await self._renew(request, used):
@@ -270,7 +270,7 @@ class Api:
     async def _renew(self, request: Request, used: Credentials) -> bool:
         """Get another token after a refusal; False if there is no way to."""
         tokens, auth = self.account.tokens, self.connector.auth
-        if not isinstance(auth, OAuth2) or tokens is None or request.token is not None or not request.signed:
+        if not isinstance(auth, OAuth2) or tokens is None or not self._ours(request):
             return False
         if not auth.renewable(used):
             current = await tokens.current()
@@ -280,6 +280,11 @@ class Api:
         self._credentials = await tokens.renew(used, self.exchange)
         self._renewed_at = self._now()
         return True
+
+    @staticmethod
+    def _ours(request: Request) -> bool:
+        """Whether it goes out with the account's own token."""
+        return request.signed and request.token is None
 
     def _settling(self) -> float:
         """Seconds until a token that was just renewed must work; 0 if it must by now."""

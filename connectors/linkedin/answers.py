@@ -9,6 +9,7 @@ from connectors.http import (
     BUG,
     CONFIG,
     REFRESH,
+    RESET_CURSOR,
     RETRY,
     SCOPE_MISSING,
     SHRINK,
@@ -27,11 +28,12 @@ PAUSE_S = 300.0
 
 
 def problem(reply: Reply) -> Problem | None:
-    if reply.status < 400 or not isinstance(reply.data, dict):
+    found = reply.data  # read in any case: what is no JSON is no answer
+    if reply.status < 400 or not isinstance(found, dict):
         return None
-    service = str(reply.data.get("serviceErrorCode") or "")
-    code = reply.data.get("code") or reply.data.get("error") or service or reply.status
-    return Problem(str(code), str(reply.data.get("message") or reply.data.get("error_description") or ""), service)
+    service = str(found.get("serviceErrorCode") or "")
+    code = found.get("code") or found.get("error") or service or reply.status
+    return Problem(str(code), str(found.get("message") or found.get("error_description") or ""), service)
 
 
 def until_midnight(_reply: Reply) -> float:
@@ -75,6 +77,7 @@ VERDICTS = (
         then=SCOPE_MISSING,
         reason="LinkedIn does not let us read this: a permission is missing, or the person has lost the role it needs.",
     ),
+    on(status=400, message="pageToken", then=RESET_CURSOR),
     on(status=409, then=RETRY),
     on(status=414, then=SHRINK),
     on(status=429, message="APPLICATION DAY", then=THROTTLED, after=until_midnight, budget="application_day"),

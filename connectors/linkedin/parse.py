@@ -214,6 +214,8 @@ def reaction_totals(item: tuple[str, Raw], ctx: Context) -> Iterator[MetricRecor
     """Reactions of a post by type."""
     urn, totals = item
     for kind, found in (totals.get("reactionSummaries") or {}).items():
+        if "count" not in found:
+            continue
         record = _today(ctx, urn, "post", "reactions", found["count"])
         record.dimensions = {"type": kind}
         yield record

@@ -73,7 +73,7 @@ class ThreadPager:
         at = token if isinstance(token, dict) else {}
         queue, inside = list(at.get("queue", ())), bool(at.get("inside"))
         if not inside:
-            queue += [item["commentUrn"] for item in items if _replies(item)]
+            queue += [found for item in items if _replies(item) and (found := item["commentUrn"]) not in queue]
         following = self.page.next(reply, items, ctx, at.get("start", 0))
         if following is not None:
             return {"start": following, "queue": queue, "inside": inside}

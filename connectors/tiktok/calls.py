@@ -26,8 +26,9 @@ def business(ctx: Context, path: str, endpoint: str, **params: Any) -> Request:
 
 
 def marketing(credentials: Credentials, path: str, endpoint: str, **params: Any) -> Request:
-    """A call with the advertiser's token."""
-    return Request("GET", f"{V}/{path}/", texts(params), endpoint=endpoint, token=credentials.get("ads_token", ""))
+    """A call with the advertiser's token instead of the account's."""
+    headers = {"Access-Token": credentials.get("ads_token", "")}
+    return Request("GET", f"{V}/{path}/", texts(params), headers=headers, endpoint=endpoint, signed=False)
 
 
 def texts(params: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from simulator import numbers
 from simulator.dice import DIGITS, chance, letters
 from simulator.feed import Record
 from simulator.http import Refusal, Request, Response, Routes
-from simulator.paging import list_page
 from simulator.reports import Job, JobState
 from simulator.vendors.tiktok import errors
 from simulator.vendors.tiktok.args import bad, date_arg, json_arg, list_arg, number_arg, shown
@@ -89,16 +88,16 @@ def _entities(tiktok: TikTok, request: Request, kind: str) -> Record:
     everything = (json_arg(request, "filtering", {}) or {}).get("primary_status") == "STATUS_ALL"
     listed = [r for r in getattr(advertiser, kind) if everything or r["operation_status"] != "DELETE"]
     fields = list_arg(request, "fields") or None
-    return _numbered(tiktok, request, [shown(record, fields) for record in listed], 1000)
+    return _numbered(request, [shown(record, fields) for record in listed], 1000)
 
 
-def _numbered(tiktok: TikTok, request: Request, items: list[Any], most: int, name: str = "list") -> Record:
-    """A page by its number."""
+def _numbered(request: Request, items: list[Any], most: int, name: str = "list") -> Record:
+    """A page by its number: there is no token that could lead nowhere."""
     number = number_arg(request, "page", 1, 1, 100_000)
     size = number_arg(request, "page_size", 10, 1, most)
-    page = list_page(tiktok, request, items, size, position=(number - 1) * size or None)
+    page = items[(number - 1) * size : number * size]
     info = {"page": number, "page_size": size, "total_number": len(items), "total_page": -(-len(items) // size)}
-    return errors.fine(request, {name: list(page.items), "page_info": info})
+    return errors.fine(request, {name: page, "page_info": info})
 
 
 @routes.get(f"{V}/comment/list/")
@@ -118,7 +117,7 @@ def comments(tiktok: TikTok, request: Request) -> Record:
     ]
     if args.get("sort_type", "DESC") == "DESC":
         listed.reverse()
-    return _numbered(tiktok, request, listed, 100, "comments")
+    return _numbered(request, listed, 100, "comments")
 
 
 # --- reports
@@ -129,7 +128,7 @@ def report(tiktok: TikTok, request: Request) -> Record:
     query: Record = {name: request.query.get(name) for name in ("report_type", "data_level", "start_date", "end_date")}
     query |= {name: list_arg(request, name) for name in ("dimensions", "metrics")}
     query |= {"filtering": json_arg(request, "filtering", []), "advertiser_id": request.query.get("advertiser_id")}
-    return _numbered(tiktok, request, rows(tiktok, request, query), 1000)
+    return _numbered(request, rows(tiktok, request, query), 1000)
 
 
 def rows(tiktok: TikTok, request: Request, query: dict[str, Any]) -> list[Record]:

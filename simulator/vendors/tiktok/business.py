@@ -159,7 +159,8 @@ def videos(tiktok: TikTok, request: Request) -> Record:
     cut = count - 1 if count > 1 and mix("filtered", start or 0) % 3 == 0 else count
     name = f"{int(request.now // DAY_S)}:{','.join(sorted(fields))}"
     page = feed_page(tiktok, request, creator.videos, cut, position=start, view=show, view_name=name)
-    cursor = ms_of(page.next) if page.next is not None else ms_of(page.keys[-1]) if page.keys else 0
+    last = page.next if page.next is not None else page.keys[-1] if page.keys else 0
+    cursor = ms_of(last) + (not page.keys and start is None)
     return errors.fine(request, {"videos": page.items, "cursor": cursor, "has_more": page.next is not None})
 
 

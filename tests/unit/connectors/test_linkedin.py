@@ -19,6 +19,7 @@ from connectors.linkedin.connector import LINKEDIN
 from connectors.linkedin.restli import StartPager, address, encode
 from connectors.linkedin.webhook import events, handshake, verify
 from connectors.records import ActivityRecord
+from sync.base.errors import Permanent
 from tests.fakes.vendor import NOW, Script, Shelf, collect
 from tests.fakes.vendor import account as owner
 
@@ -108,6 +109,9 @@ def verdict(status: int, body: Any, headers: dict[str, str] | None = None, kind:
         (429, {"code": "TOO_MANY_REQUESTS"}, "throttled"),
         (500, {"code": "INTERNAL_SERVER_ERROR"}, "retry"),
         (503, b"<html>Bad Gateway</html>", "retry"),
+        (200, b"<html>Bad Gateway</html>", "retry"),
+        (200, b'{"elements":[{"id":', "retry"),
+        (400, {"code": "PARAM_INVALID", "message": "pageToken is invalid"}, "reset_cursor"),
         (200, {"elements": []}, "ok"),
     ],
 )
@@ -305,6 +309,17 @@ async def test_a_stop_inside_a_thread_goes_on_there(page: int) -> None:
     again = Script(handler=thread)
     assert await collect(LINKEDIN, "comments", again, shelf, run=2) == [], "nothing has changed"
     assert not [asked for asked in again.requests if asked.url.path.endswith("/comments")]
+
+
+async def test_a_page_of_comments_that_leads_to_itself_is_an_error() -> None:
+    def stuck(request: httpx.Request) -> Any:
+        if request.url.path.endswith(f"{POST}/comments"):
+            links = [{"rel": "next", "href": "/x?start=0"}]
+            return {"elements": [comment(1, 2)], "paging": {"links": links, "total": 3}}
+        return thread(request)
+
+    with pytest.raises(Permanent, match="twice"):
+        await collect(LINKEDIN, "comments", Script(handler=stuck))
 
 
 async def test_posts_that_vanish_all_at_once_are_out_of_sight_not_deleted() -> None:

@@ -85,7 +85,7 @@ def test_arrays_are_json_texts_and_paths_end_with_a_slash() -> None:
     assert asked.path == "/open_api/v1.3/report/integrated/get/"
     assert json.loads(asked.params["dimensions"]) == ["ad_id", "stat_time_day"]
     assert (asked.params["start_date"], asked.params["end_date"]) == ("2026-04-01", "2026-04-30")
-    assert asked.token == "adv"
+    assert (asked.signed, asked.headers) == (False, {"Access-Token": "adv"})
     assert json.loads(asked.params["filtering"])[0]["filter_value"] == '["STATUS_ALL"]'
     ctx = context()
     ctx.size, ctx.span = 20, Span(until=datetime(2025, 11, 24, 16, tzinfo=UTC))

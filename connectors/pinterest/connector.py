@@ -139,7 +139,7 @@ def report_file(_ctx: Context, _token: str, reply: Reply) -> Request:
 
 
 def report_rows(reply: Reply) -> list[Any]:
-    return [row for rows in (reply.data or {}).values() for row in rows]
+    return [row for rows in (reply.data or {}).values() if isinstance(rows, list) for row in rows]
 
 
 # --- parts

@@ -346,6 +346,9 @@ async def test_ads_limits_and_refusals(twitter: Twitter, ads: Ads, http: httpx.A
         "/twitter/12/accounts", headers={"authorization": f"Bearer {twitter.connect().access_token}"}
     )
     assert (wrong.status_code, wrong.json()["errors"][0]["code"]) == (401, "UNAUTHORIZED_ACCESS")
+    right, ads.secret = ads.secret, "wrong"
+    assert (await ads("GET", f"accounts/{ads.account}/campaigns")).status_code == 401
+    ads.secret = right
     twitter.revoke()
     assert (await ads("GET", f"accounts/{ads.account}/campaigns")).status_code == 401
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,7 +17,7 @@ from connectors.records import ActivityRecord, MetricRecord
 from connectors.reddit import parse
 from connectors.reddit.answers import BUDGETS, wait_s
 from connectors.reddit.connector import BASIC, REDDIT, TreePager, agent, exchange, refresh
-from tests.fakes.vendor import NOW, Script, collect
+from tests.fakes.vendor import NOW, Script, Shelf, collect
 
 
 def reply(
@@ -388,6 +387,33 @@ def test_traffic_by_day() -> None:
     assert (found[0].start, found[0].entity) == (datetime(2025, 11, 20, tzinfo=UTC), "t5_3nwlq")
 
 
+async def test_a_post_that_is_approved_late_is_found_in_its_old_place() -> None:
+    """It lies pages below the newest one that is known, among others that are known, too."""
+
+    def aged(minutes: int) -> Any:
+        at = (NOW - timedelta(minutes=minutes)).timestamp()
+        return {"kind": "t3", "data": {**POST["data"], "name": f"t3_{minutes}", "created_utc": at}}  # type: ignore[dict-item]
+
+    def answer(request: httpx.Request) -> Any:
+        path, after = request.url.path, request.url.params.get("after", "")
+        if path.endswith("/me"):
+            return {"id": "1", "name": "my_brand"}
+        if "mine" in path:
+            return listing({"kind": "t5", "data": {"name": "t5_1", "display_name": "shopfans"}})
+        if not path.endswith("/new"):
+            return listing()
+        found = listing(*(aged(minutes) for minutes in pages[after]))
+        found["data"]["after"] = {"": "b", "b": "c"}.get(after)
+        return found
+
+    shelf = Shelf()
+    pages = {"": (10, 20), "b": (30, 40), "c": (60,)}
+    first = await collect(REDDIT, "posts", Script(handler=answer), shelf)
+    pages["c"] = (50, 60)
+    second = await collect(REDDIT, "posts", Script(handler=answer), shelf)
+    assert {record.vendor_id for record in second} - {record.vendor_id for record in first} == {"t3_50"}
+
+
 async def test_an_anchor_is_never_asked_for() -> None:
     """`before` beside a deleted thing would find nothing for ever: walks begin at the newest instead."""
     subs = listing({"kind": "t5", "data": {"name": "t5_1", "display_name": "shopfans"}})
@@ -400,7 +426,7 @@ async def test_an_anchor_is_never_asked_for() -> None:
         return subs if "mine" in path else listing(POST) if path.endswith("/new") else listing()
 
     script = Script(handler=answer)
-    records = await collect(replace(REDDIT), "posts", script)
+    records = await collect(REDDIT, "posts", script)
     assert [record.vendor_id for record in records] == ["t3_1p2abc9"]
     assert all("before" not in params for params in script.params)
     assert all(request.url.params.get("raw_json") == "1" for request in script.requests)

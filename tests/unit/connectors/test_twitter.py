@@ -18,7 +18,7 @@ from connectors.http.verdicts import judge
 from connectors.records import ActivityRecord
 from connectors.twitter import ads, oauth1, parse
 from connectors.twitter.answers import until_period_ends, until_reset
-from connectors.twitter.connector import AUTH, TWITTER, sign_ads
+from connectors.twitter.connector import AUTH, TWITTER, answers_to_us, conversation, mentions, posts, sign_ads
 from connectors.twitter.webhook import events, handshake, sign, verify
 from sync.base.errors import ScopeMissing
 from tests.fakes.vendor import NOW
@@ -272,6 +272,24 @@ def test_private_and_daily_figures() -> None:
         ("impressions", 1332, False),
     ]
     assert days[0].end - days[0].start == timedelta(days=1)
+
+
+def test_requests_ask_for_what_is_newer_and_no_more() -> None:
+    ctx = context()
+    ctx.span = Span(since=5, until=9)
+    assert {name: posts(ctx).params[name] for name in ("since_id", "until_id")} == {"since_id": 5, "until_id": 9}
+    assert {name: mentions(ctx).params[name] for name in ("since_id", "until_id")} == {"since_id": 5, "until_id": 9}
+    week = parse.floor(NOW - timedelta(days=7))
+    # A search of the last week must not be asked for more; a backfill may look through everything.
+    ctx.span = Span(since=5)
+    live = answers_to_us(ctx)
+    assert (live.path, live.params["since_id"] > week) == ("/2/tweets/search/recent", True)
+    ctx.span = Span(since=week + (1 << 50))
+    assert answers_to_us(ctx).params["since_id"] == week + (1 << 50)
+    ctx.span = Span(since=5, until=9)
+    old = conversation(ctx)
+    assert (old.path, old.params["since_id"], old.params["until_id"]) == ("/2/tweets/search/all", 5, 9)
+    assert old.params["query"] == "conversation_id:p"
 
 
 # --- ads

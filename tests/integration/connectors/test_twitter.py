@@ -10,7 +10,6 @@ import pytest
 
 from simulator.vendors.twitter import Twitter
 from simulator.vendors.twitter.data import Profile, snowflake
-from sync.pull.model import Integration
 from tests.integration.connectors.conftest import ORG, Office
 
 SYNC_TYPES = ("posts", "comments", "mentions", "messages", "engagement-metrics", "profile")
@@ -21,16 +20,6 @@ def twitter(office: Office) -> Twitter:
     vendor = office.world["twitter"]
     assert isinstance(vendor, Twitter)
     return vendor
-
-
-async def connect(office: Office, **consent: Any) -> Integration:
-    """With the keys for ads that the simulator names as facts."""
-    given = office.world["twitter"].connect(**consent)
-    office.learn(given)
-    keys = {name: str(given.facts[name]) for name in ("ads_token", "ads_token_secret")}
-    return await office.integrations.connect(
-        ORG, "twitter", given.account_id, {}, {**office.credentials(given), **keys}, by="test", label=given.name
-    )
 
 
 def firsts(records: list[dict[str, Any]]) -> set[str]:
@@ -50,7 +39,7 @@ def recent_replies(me: Profile) -> set[str]:
 
 
 async def test_everything_once_and_then_nothing(office: Office, twitter: Twitter) -> None:
-    await connect(office)
+    await office.connect("twitter")
     me = twitter.account()
     for sync_type in SYNC_TYPES:
         await office.sync_through("twitter", sync_type)
@@ -73,7 +62,7 @@ async def test_everything_once_and_then_nothing(office: Office, twitter: Twitter
 
 
 async def test_replies_hang_together(office: Office, twitter: Twitter) -> None:
-    await connect(office)
+    await office.connect("twitter")
     me = twitter.account()
     root = twitter.post(me, text="hello")
     top = twitter.reply(me, post=root, text="hi there")
@@ -86,7 +75,7 @@ async def test_replies_hang_together(office: Office, twitter: Twitter) -> None:
 
 
 async def test_only_what_is_new_is_asked_for(office: Office, twitter: Twitter) -> None:
-    await connect(office)
+    await office.connect("twitter")
     me = twitter.account()
     for sync_type in ("posts", "posts", "mentions"):
         await office.sync_through("twitter", sync_type)
@@ -100,7 +89,7 @@ async def test_only_what_is_new_is_asked_for(office: Office, twitter: Twitter) -
 
 
 async def test_an_edit_and_a_delete_arrive(office: Office, twitter: Twitter) -> None:
-    await connect(office)
+    await office.connect("twitter")
     me = twitter.account()
     first, doomed = twitter.post(me, text="one"), twitter.post(me, text="two")
     await office.sync_through("twitter", "posts")
@@ -117,7 +106,7 @@ async def test_an_edit_and_a_delete_arrive(office: Office, twitter: Twitter) -> 
 
 
 async def test_ads_are_exact_by_the_accounts_days(office: Office, twitter: Twitter) -> None:
-    await connect(office)
+    await office.connect("twitter")
     (account,) = twitter.account().ad_accounts
     await office.sync_through("twitter", "ads-metrics")
     kinds = await office.rows("SELECT DISTINCT entity_kind FROM metric_point ORDER BY 1")
@@ -139,7 +128,10 @@ async def test_ads_are_exact_by_the_accounts_days(office: Office, twitter: Twitt
 
 
 async def test_without_keys_for_ads_only_they_are_blocked(office: Office) -> None:
-    integration = await office.connect("twitter")
+    given = office.world["twitter"].connect()
+    office.learn(given)
+    found = {name: value for name, value in office.credentials(given).items() if not name.startswith("ads_")}
+    integration = await office.integrations.connect(ORG, "twitter", given.account_id, {}, found, by="test")
     (run,) = await office.sync("twitter", "ads-metrics")
     assert run.state == "failed"
     (posts,) = await office.sync("twitter", "posts")

@@ -145,9 +145,11 @@ class Judgement:
 def judge(reply: Reply, read: ProblemReader, rules: Iterable[Rule]) -> Judgement:
     """The one verdict on this reply."""
     problem: Problem | None = None
+    unreadable = False
     try:
         problem = read(reply)
     except NotJsonError:
+        unreadable = True
         if 200 <= reply.status < 300 and not reply.request.raw:
             return Judgement(RETRY, Problem("not_json", "The answer is not JSON."))
     for rule in rules:
@@ -157,7 +159,9 @@ def judge(reply: Reply, read: ProblemReader, rules: Iterable[Rule]) -> Judgement
             )
     if problem is None and 200 <= reply.status < 300:
         return Judgement(OK, Problem())
-    return Judgement(_default(reply.status), problem or _by_status(reply), retry_after(reply))
+    # A refusal that is not the vendor's JSON may be a proxy's, or half of one: nobody should have to reconnect for it.
+    verdict = RETRY if unreadable and reply.status == 403 else _default(reply.status)
+    return Judgement(verdict, problem or _by_status(reply), retry_after(reply))
 
 
 def problem_at(code: str, message: str = "", subcode: str = "") -> ProblemReader:

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
-import pytest
 
-from connectors.http import HttpConnector, OAuth2, Renewal, Reply
+from connectors.http import HttpConnector, OAuth2, Renewal, Reply, get
 from connectors.http.verdicts import Verdict, judge
 from tests.conformance.connectors.conftest import Outcome
-from tests.conformance.connectors.desk import Desk, Exchange, assert_same
+from tests.conformance.connectors.desk import HTTP, Desk, Exchange, assert_same
 
 PASSING: list[tuple[Any, dict[str, Any]]] = [
     ("error", {"status": 503}),
@@ -112,18 +111,13 @@ def _unread(reply: Reply, name: str) -> bool:
     return reply.request.raw and reply.status < 400 and name in ("garbage", "half an answer")
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 429, 500, 503, 504])
-async def test_an_error_page_without_json_is_never_taken_for_an_answer(slug: str, desk: Desk, status: int) -> None:
-    reply = Reply(httpx_request(desk), status, {}, b"<html><body>Sorry</body></html>")
-    found = judge(reply, desk.connector.problem, desk.connector.verdicts)
-    assert found.verdict is not Verdict.OK
-    if status >= 500:
-        assert found.verdict is Verdict.RETRY
-    if status == 429:
-        assert found.verdict is Verdict.THROTTLED
-
-
-def httpx_request(_desk: Desk) -> Any:
-    from connectors.http import get
-
-    return get("/x")
+def test_an_error_page_without_json_is_never_taken_for_an_answer(slug: str) -> None:
+    connector = HTTP[slug]
+    for status in (400, 401, 403, 404, 410, 429, 500, 503, 504):
+        reply = Reply(get("/x"), status, {}, b"<html><body>Sorry</body></html>")
+        found = judge(reply, connector.problem, connector.verdicts)
+        assert found.verdict is not Verdict.OK, status
+        if status >= 500:
+            assert found.verdict is Verdict.RETRY
+        if status == 429:
+            assert found.verdict is Verdict.THROTTLED

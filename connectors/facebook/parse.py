@@ -172,7 +172,8 @@ def post_totals(item: Raw, ctx: Context) -> Iterator[MetricRecord]:
         yield _today(ctx, post_id, "post", item["name"], value)
         return
     for kind, count in value.items():
-        yield _today(ctx, post_id, "post", item["name"], count, {"type": kind})
+        if isinstance(count, int):
+            yield _today(ctx, post_id, "post", item["name"], count, {"type": kind})
 
 
 ADS_NUMBERS = ("impressions", "clicks", "reach")

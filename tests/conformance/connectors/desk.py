@@ -90,7 +90,7 @@ class Record:
 
 class _Watched(httpx.AsyncHTTPTransport):
     def __init__(self, record: Record) -> None:
-        super().__init__()
+        super().__init__(verify=False)
         self._record = record
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

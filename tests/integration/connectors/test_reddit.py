@@ -51,6 +51,27 @@ async def test_everything_once_and_then_nothing(office: Office, reddit: Reddit) 
     assert events == await office.events("activity.added") + await office.events("activity.changed")
 
 
+async def test_edits_and_deletions_are_found_by_looking_again(office: Office, reddit: Reddit) -> None:
+    await office.connect("reddit")
+    me = reddit.account()
+    post, doomed, removed = (reddit.post(me, text=text) for text in ("one", "two", "three"))
+    answer = reddit.comment(me, thing=post, text="first")
+    for sync_type in ("posts", "comments", "engagement-metrics"):
+        await office.sync_through("reddit", sync_type)
+    reddit.edit(me, thing=post, text="changed")
+    reddit.delete(me, thing=doomed)
+    reddit.remove(me, thing=removed)
+    reddit.delete(me, thing=answer)
+    await office.database.execute("UPDATE sync_partition SET cursor = cursor - 'seen'")
+    await office.sync_through("reddit", "engagement-metrics")
+    query = "SELECT text, author_handle, deleted_at IS NOT NULL AS d FROM activity WHERE vendor_id = %s"
+    assert (await office.rows(query, post))[0][0] == "changed"
+    assert await office.rows(query, doomed) == [(None, "[deleted]", True)]
+    assert (await office.rows(query, removed))[0][2] is True
+    assert await office.rows(query, answer) == [(None, "[deleted]", True)]
+    assert await office.events("activity.deleted") == 3
+
+
 async def test_a_post_approved_late_arrives(office: Office, reddit: Reddit) -> None:
     await office.connect("reddit")
     me = reddit.account()

@@ -221,12 +221,15 @@ BEGIN
   RETURN made;
 END $$;
 
--- Drops day partitions that ended more than `keep_days` ago.
+-- Drops day partitions that ended more than `keep_days` ago. Only one caller at a time drops; the others find nothing.
 CREATE FUNCTION sync_drop_partitions(parent text, keep_days int) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
   part record;
   dropped int := 0;
 BEGIN
+  IF NOT pg_try_advisory_xact_lock(hashtext('sync_drop_partitions'), hashtext(parent)) THEN
+    RETURN 0;
+  END IF;
   FOR part IN
     SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
     WHERE i.inhparent = parent::regclass AND c.relname ~ ('^' || parent || '_[0-9]{8}$')

@@ -1,4 +1,4 @@
-"""The outbox: what happened, appended in the transaction that made it happen."""
+"""The writing side of the event log: the outbox."""
 
 from __future__ import annotations
 
@@ -17,20 +17,31 @@ class Event:
 
     org_id: str
     type: str
+    """Dotted, past tense: `activity.added`."""
     subject: str
+    """The key whose events stay in order, for example `integration:17`."""
     payload: Mapping[str, Any] = field(default_factory=dict)
+    version: int = 1
+    """Of the payload's schema."""
+    causation_id: int | None = None
+    """The event that led to this one."""
+    correlation_id: str | None = None
+    """What all events of one story share: a run, a request, a webhook delivery."""
 
 
 async def append_events(tx: Transaction, events: Sequence[Event]) -> None:
     if not events:
         return
     await tx.execute(
-        """INSERT INTO event (org_id, type, subject, payload)
-           SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::jsonb[])""",
+        """INSERT INTO event (org_id, type, subject, payload, version, causation_id, correlation_id)
+           SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::jsonb[], %s::int2[], %s::int8[], %s::text[])""",
         (
             [event.org_id for event in events],
             [event.type for event in events],
             [event.subject for event in events],
             [msgspec.json.encode(event.payload).decode() for event in events],
+            [event.version for event in events],
+            [event.causation_id for event in events],
+            [event.correlation_id for event in events],
         ),
     )

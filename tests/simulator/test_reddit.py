@@ -138,6 +138,16 @@ async def test_deleted_and_removed_things_are_shells(world: World, reddit: Reddi
     assert "&amp; more" in (await api("api/info", id=post, raw_json=0))["data"]["children"][0]["data"]["selftext"]
 
 
+async def test_a_post_and_a_comment_of_one_millisecond_are_two_shells(reddit: Reddit, api: Api) -> None:
+    me = reddit.account()
+    post = reddit.post(me, text="one")
+    comment = reddit.comment(me, thing=post, text="first")
+    assert post.removeprefix("t3_") == comment.removeprefix("t1_"), "the clock stands"
+    for thing in (post, comment):
+        reddit.delete(me, thing=thing)
+    assert await api.names("api/info", id=f"{post},{comment}") == [post, comment]
+
+
 async def test_a_big_tree_ends_in_stubs(reddit: Reddit, api: Api) -> None:
     me = reddit.account()
     post = reddit.post(me)

@@ -238,7 +238,7 @@ class Reddit(Vendor[Redditor]):
         if thing.startswith("t3_"):
             shell["removed_by_category"] = category
         feed.delete(key)
-        sub.gone[key] = shell
+        sub.gone[thing] = shell
         if not thing.startswith("t3_") and (link := sub.post(int(record["link_id"][3:], 36))) is not None:
             self._count(sub, link, -1)
         return thing
@@ -246,7 +246,7 @@ class Reddit(Vendor[Redditor]):
     def approve(self, account: Redditor, *, thing: str) -> str:
         """A removed thing comes back, in its old place among the others."""
         sub, feed, key, record = self._found(thing)
-        if sub.gone.pop(key, None) is not None:
+        if sub.gone.pop(thing, None) is not None:
             feed.restore(key)
         return str(record["name"])
 

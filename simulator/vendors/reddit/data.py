@@ -18,6 +18,7 @@ from simulator.vendors.reddit.things import (
     at_key,
     comment,
     escaped,
+    id36,
     key_at,
     mention,
     message,
@@ -48,8 +49,8 @@ class Subreddit:
     posts: Feed = field(default_factory=Feed)
     comments: Feed = field(default_factory=Feed)
     """All comments of the subreddit, as they came."""
-    gone: dict[int, Record] = field(default_factory=dict)
-    """Deleted and removed things; still there by their id."""
+    gone: dict[str, Record] = field(default_factory=dict)
+    """Deleted and removed things by fullname: a post and a comment of one millisecond have the same id."""
     modmail: dict[str, Conversation] = field(default_factory=dict)
     _slot: int = 0
 
@@ -67,10 +68,10 @@ class Subreddit:
         return record
 
     def post(self, key: int) -> Record | None:
-        return self.posts.get(key) or self.gone.get(key)
+        return self.posts.get(key) or self.gone.get(f"t3_{id36(key)}")
 
     def comment(self, key: int) -> Record | None:
-        return self.comments.get(key) or self.gone.get(key)
+        return self.comments.get(key) or self.gone.get(f"t1_{id36(key)}")
 
     def comments_of(self, link: str) -> list[Record]:
         """Every comment below a post, oldest first; deleted ones while they have answers."""

@@ -65,6 +65,7 @@ async def open_runtime(
         await catalogue.install(database)
         signals = Signals(_transport(settings, url))
         await signals.start()
+        database.publish = relaxed.publish = signals.publish
         stack.push_async_callback(signals.close)
         queue = Queue(database, signals, catalogue)
         await queue.open()

@@ -206,6 +206,20 @@ class OutboundSettings(_Frozen):
         return value
 
 
+class EventSettings(_Frozen):
+    """The consumer of the event log (see the docstring of `sync.subscriptions`)."""
+
+    poll_s: Seconds = 2.0
+    """How often an idle consumer looks by itself: wake-ups may be lost, and watched tables send none."""
+    batch: int = Field(default=500, ge=1, le=5000)
+    handler_timeout_s: Seconds = 30
+    """A batch that takes longer is rolled back and tried in halves."""
+    attempts: int = Field(default=8, ge=1, le=100)
+    """Failures of one event, with growing pauses, until it is parked."""
+    workers: int = Field(default=4, ge=1, le=50)
+    """Subscriptions that one member serves at the same time."""
+
+
 class RetentionSettings(_Frozen):
     """How long what is over is kept, in days. The queue's own history: SYNC_QUEUE__HISTORY_DAYS."""
 
@@ -262,6 +276,7 @@ class Settings(_Frozen):
     supervisor: SupervisorSettings = SupervisorSettings()
     ray: RaySettings = RaySettings()
     outbound: OutboundSettings = OutboundSettings()
+    events: EventSettings = EventSettings()
     retention: RetentionSettings = RetentionSettings()
     connectors: ConnectorSettings = ConnectorSettings()
 

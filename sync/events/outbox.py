@@ -10,6 +10,9 @@ import msgspec
 
 from sync.store.engine import Transaction
 
+TOPIC = "events"
+"""Signals: events were committed. Items: orgs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -30,8 +33,10 @@ class Event:
 
 
 async def append_events(tx: Transaction, events: Sequence[Event]) -> None:
+    """Write them with the caller's transaction; its commit wakes whoever reads the log (topic `events`)."""
     if not events:
         return
+    tx.hint(TOPIC, *{event.org_id for event in events})
     await tx.execute(
         """INSERT INTO event (org_id, type, subject, payload, version, causation_id, correlation_id)
            SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::jsonb[], %s::int2[], %s::int8[], %s::text[])""",

@@ -19,6 +19,8 @@ from sync.base.settings import StoreSettings
 
 Params = Sequence[Any] | Mapping[str, Any] | None
 AfterCommit = Callable[[], Awaitable[None]]
+Publish = Callable[..., None]
+"""`Signals.publish`: topic, items."""
 Connection = psycopg.AsyncConnection[DictRow]
 
 # Classes of SQLSTATE after which the same transaction may succeed: connection trouble (08), transaction rollback (40),
@@ -68,10 +70,15 @@ class Transaction:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._after_commit: list[AfterCommit] = []
+        self._hints: dict[str, dict[str, None]] = {}
 
     def after_commit(self, hook: AfterCommit) -> None:
         """Run `hook` once the commit is durable; never when the transaction rolls back. Wake-ups go here."""
         self._after_commit.append(hook)
+
+    def hint(self, topic: str, *items: str) -> None:
+        """Publish on `topic` once the commit is durable, if this process has signals."""
+        self._hints.setdefault(topic, {}).update(dict.fromkeys(items))
 
     async def execute(self, query: str, params: Params = None) -> int:
         """Run a statement; the number of rows it touched."""
@@ -127,6 +134,8 @@ class Database:
             "prepare_threshold": 2 if settings.prepare else None,
         }
         self._pool: AsyncConnectionPool[Connection] | None = None
+        self.publish: Publish | None = None
+        """Where the hints of transactions go; set by whoever opens the signals of this process."""
 
     async def open(self) -> None:
         """Connect. Errors: Transient when the server cannot be reached within `connect_timeout_s`."""
@@ -175,6 +184,9 @@ class Database:
             async with self._pool.connection() as connection, connection.transaction():
                 transaction = Transaction(connection)
                 yield transaction
+        if self.publish is not None:
+            for topic, items in transaction._hints.items():
+                self.publish(topic, *items)
         for hook in transaction._after_commit:
             await hook()
 

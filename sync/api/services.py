@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Request
 
 from connectors.registry import PLATFORMS, describe
+from schedules.platforms import fastest
 from sync.api.backpressure import BackPressure
 from sync.api.control import Control, Nudger
 from sync.api.problems import problem
@@ -67,7 +69,14 @@ class Services:
         self.nudger = Nudger(control, self.units)
 
     def describe_platforms(self) -> list[dict[str, Any]]:
-        return describe(self.platforms)
+        """The connectors' declarations, with how often an account may ask to be pulled."""
+        found = describe(self.platforms)
+        for platform in found:
+            for sync_type in platform["syncTypes"]:
+                declared = timedelta(seconds=sync_type["everySeconds"])
+                floor = fastest(platform["platform"], sync_type["name"], declared)
+                sync_type["fastestSeconds"] = floor.total_seconds()
+        return found
 
     async def close(self) -> None:
         await self.units.close()

@@ -1,4 +1,4 @@
-"""`syncctl connect`, `reconnect`, `integrations`, `trigger`, `runs`: accounts and their syncs.
+"""`syncctl connect`, `reconnect`, `trigger`, `runs`: accounts and their syncs.
 
 `main.py` calls `register`.
 """
@@ -48,7 +48,6 @@ Check = Annotated[bool, typer.Option("--check/--no-check", help="Log in once bef
 def register(app: typer.Typer) -> None:
     app.add_typer(connect, name="connect", cls=PlatformGroup)
     app.command()(reconnect)
-    app.command()(integrations)
     app.command()(trigger)
     app.command()(runs)
 
@@ -112,28 +111,6 @@ def reconnect(
     print_connected(with_runtime(work), as_json)
 
 
-def integrations(org: Org, platform: str | None = None, as_json: Json = False) -> None:
-    """Show the connected accounts of an org and how they are."""
-
-    async def work(runtime: Runtime) -> list[Integration]:
-        found: list[Integration] = []
-        while batch := await integrations_of(runtime).list(org, platform=platform, after=found[-1].id if found else 0):
-            found += batch
-        return found
-
-    found = with_runtime(work)
-    if as_json:
-        print_json([_plain(item) for item in found])
-        return
-    rows = []
-    for item in found:
-        due = min((stream.next_due_at for stream in item.streams if stream.next_due_at), default=None)
-        last = max((stream.last_success_at for stream in item.streams if stream.last_success_at), default=None)
-        trouble = item.reason or next((s.last_error for s in item.streams if s.last_error), None) or ""
-        rows.append((str(item.id), item.platform, item.account, item.state, when(last), when(due), trouble))
-    _print_table(("id", "platform", "account", "state", "last sync", "next", "trouble"), rows)
-
-
 def trigger(
     org: Org,
     platform: Annotated[str | None, typer.Argument(help="Only this platform.")] = None,
@@ -161,7 +138,7 @@ def trigger(
     elif as_json:
         print_json([dataclasses.asdict(run) for run in queued])
     else:
-        _print_table(
+        print_table(
             ("run", "platform", "sync type", ""),
             [(str(r.run_id), r.platform, r.sync_type, "queued" if r.created else "was open already") for r in queued],
         )
@@ -243,7 +220,7 @@ def _runs(runtime: Runtime) -> SyncRuns:
     return SyncRuns(runtime.database, runtime.signals, connectors(runtime))
 
 
-def _plain(item: Integration) -> dict[str, Any]:
+def plain(item: Integration) -> dict[str, Any]:
     """Without what is long and nobody reads."""
     plain = dataclasses.asdict(item)
     plain["config"].pop("ca_pem", None)
@@ -252,7 +229,7 @@ def _plain(item: Integration) -> dict[str, Any]:
 
 def print_connected(item: Integration, as_json: bool) -> None:
     if as_json:
-        print_json(_plain(item))
+        print_json(plain(item))
     else:
         print(f"{item.account} is connected as integration {item.id}. See `syncctl runs --org {item.org_id}`.")
 
@@ -261,7 +238,7 @@ def _print_runs(found: Sequence[Run], as_json: bool) -> None:
     if as_json:
         print_json([dataclasses.asdict(run) for run in found])
         return
-    _print_table(
+    print_table(
         ("run", "account", "sync type", "trigger", "state", "attempt", "records", "new", "queued", "error"),
         [
             (
@@ -281,7 +258,7 @@ def _print_runs(found: Sequence[Run], as_json: bool) -> None:
     )
 
 
-def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table

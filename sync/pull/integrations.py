@@ -12,14 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 from psycopg.types.json import Jsonb
 
-from connectors.base import Connector, Credentials, Given, check_fields
+from connectors.base import Connector, Credentials, Given, check_fields, find_sync_type
 from connectors.registry import PLATFORMS, find_connector
-from schedules.platforms import cadence
+from schedules.platforms import SLOWEST, cadence, fastest
 from sync.alerts import raise_alert, resolve_alert
 from sync.base.errors import ApiError, ConfigurationError
 from sync.base.ids import check_org_id, check_platform
@@ -40,7 +41,13 @@ SET label = coalesce(excluded.label, i.label), config = excluded.config, credent
 RETURNING id, (xmax = 0) AS created"""
 _STREAM = """
 INSERT INTO sync_stream (integration_id, sync_type, every, next_due_at) VALUES (%s, %s, %s, now())
-ON CONFLICT (integration_id, sync_type) DO UPDATE SET next_due_at = now(), blocked_reason = NULL"""
+ON CONFLICT (integration_id, sync_type) DO UPDATE
+SET next_due_at = now(), blocked_reason = NULL,
+    every = CASE WHEN sync_stream.own_cadence THEN sync_stream.every ELSE excluded.every END"""
+_CADENCE = """
+UPDATE sync_stream SET every = %(every)s, own_cadence = %(own)s,
+       next_due_at = CASE WHEN next_due_at IS NOT NULL THEN sync_next_due(integration_id, sync_type, %(every)s) END
+WHERE integration_id = %(id)s AND sync_type = %(sync_type)s"""
 _DUE_NOW = "UPDATE sync_stream SET next_due_at = now(), blocked_reason = NULL WHERE integration_id = %s"
 _NOT_DUE = "UPDATE sync_stream SET next_due_at = NULL WHERE integration_id = %s"
 _STATE = """
@@ -166,6 +173,31 @@ class Integrations:
         """Forget the credentials and stop; what was pulled stays."""
         await self._change(org_id, integration_id, _DELETE, by)
 
+    async def set_cadence(
+        self, org_id: str, integration_id: int, sync_type: str, every: timedelta | None, *, by: str
+    ) -> Integration:
+        """Pull a sync type of this account at a cadence of its own; None: as usual again.
+
+        Errors: ConfigurationError outside of what the platform allows, ApiError 404 and 409.
+        """
+        found = await self.show(org_id, integration_id)
+        if found.state == "deleted":
+            raise ApiError(409, "Not possible now", f"Integration {integration_id} is deleted.")
+        if all(stream.sync_type != sync_type for stream in found.streams):
+            known = ", ".join(stream.sync_type for stream in found.streams)
+            text = f"Integration {integration_id} has no sync type {sync_type!r}; it has: {known}."
+            raise ApiError(404, "No such sync type", text)
+        connector = find_connector(found.platform, self._registry)
+        declared = find_sync_type(connector, sync_type).every
+        if every is not None:
+            _check_cadence(connector, sync_type, every, fastest(found.platform, sync_type, declared))
+        key = {"id": integration_id, "sync_type": sync_type, "own": every is not None}
+        async with self._database.transaction() as tx:
+            await tx.execute(_CADENCE, {**key, "every": every or cadence(found.platform, sync_type, declared)})
+            seconds = None if every is None else every.total_seconds()
+            await _note(tx, org_id, integration_id, "cadence_set", by, sync_type=sync_type, every_seconds=seconds)
+        return await self.show(org_id, integration_id)
+
     async def list(
         self, org_id: str, *, platform: str | None = None, after: int = 0, limit: int = 100
     ) -> Sequence[Integration]:
@@ -231,7 +263,7 @@ class Integrations:
 
     async def _with_streams(self, integrations: Sequence[Integration]) -> Sequence[Integration]:
         rows = await self._database.fetch_all(
-            """SELECT integration_id, sync_type, every, next_due_at, blocked_reason, failures, last_error,
+            """SELECT integration_id, sync_type, every, own_cadence, next_due_at, blocked_reason, failures, last_error,
                       last_success_at
                FROM sync_stream WHERE integration_id = ANY(%s) ORDER BY sync_type""",
             ([item.id for item in integrations],),
@@ -240,6 +272,15 @@ class Integrations:
         for row in rows:
             streams.setdefault(row.pop("integration_id"), []).append(Stream(**row))
         return [replace(item, streams=tuple(streams.get(item.id, ()))) for item in integrations]
+
+
+def _check_cadence(connector: Connector, sync_type: str, every: timedelta, least: timedelta) -> None:
+    """Errors: ConfigurationError."""
+    if not least <= every <= SLOWEST:
+        raise ConfigurationError(
+            f"{sync_type} of {connector.title} can be pulled every {least.total_seconds():g} seconds at most, "
+            f"and every {SLOWEST.days} days at least."
+        )
 
 
 def open_credentials(sealer: Sealer, run: ClaimedRun) -> Credentials:

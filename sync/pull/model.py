@@ -20,6 +20,7 @@ class Stream:
 
     sync_type: str
     every: timedelta
+    own_cadence: bool
     next_due_at: datetime | None
     blocked_reason: str | None
     failures: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
@@ -18,6 +18,7 @@ from sync.pull.model import Integration, Stream
 router = APIRouter(prefix="/sync/integrations", tags=["integrations"])
 
 IntegrationId = Annotated[int, Path(ge=1, le=MAX_ID)]
+SyncTypeName = Annotated[str, Path(max_length=64, examples=["messages"])]
 
 _CONFLICT = {"x-problems": ["conflict"]}
 
@@ -53,9 +54,18 @@ class Reason(Body):
     reason: str | None = Field(default=None, max_length=500)
 
 
+class Cadence(Body):
+    model_config = example({"everySeconds": 60})
+
+    every_seconds: float = Field(
+        ge=1, le=31_536_000, description="Not below `fastestSeconds` of GET /sync/platforms, nor above a week."
+    )
+
+
 class StreamView(Answer):
     sync_type: str
     every_seconds: float
+    own_cadence: bool = Field(description="Whether this account has a cadence of its own instead of the usual one.")
     next_due_at: datetime | None
     blocked_reason: str | None = Field(description="Why this one sync type does not run, e.g. a missing permission.")
     failures: int = Field(description="In a row.")
@@ -86,6 +96,7 @@ class IntegrationView(Answer):
                 {
                     "syncType": "messages",
                     "everySeconds": 60.0,
+                    "ownCadence": False,
                     "nextDueAt": None,
                     "blockedReason": None,
                     "failures": 1,
@@ -187,6 +198,29 @@ async def resume_integration(integration_id: IntegrationId, principal: Operator,
     integration = await services.units.run(work)
     services.nudger.sync(principal.org_id, integration.platform)
     return IntegrationView.of(integration)
+
+
+@router.put(
+    "/{integration_id}/cadence/{sync_type}",
+    summary="Give a sync type a cadence of its own",
+    openapi_extra={"x-problems": ["conflict", "refused"]},
+)
+async def set_cadence(
+    integration_id: IntegrationId, sync_type: SyncTypeName, body: Cadence, principal: Operator, services: Use
+) -> IntegrationView:
+    """For this account alone; it stays through reconnects. GET /sync/platforms says how fast each may be."""
+    every = timedelta(seconds=body.every_seconds)
+    work = services.integrations.set_cadence(principal.org_id, integration_id, sync_type, every, by=principal.subject)
+    return IntegrationView.of(await services.units.run(work))
+
+
+@router.delete("/{integration_id}/cadence/{sync_type}", summary="Go back to the usual cadence", openapi_extra=_CONFLICT)
+async def usual_cadence(
+    integration_id: IntegrationId, sync_type: SyncTypeName, principal: Operator, services: Use
+) -> IntegrationView:
+    """Without one of its own nothing changes."""
+    work = services.integrations.set_cadence(principal.org_id, integration_id, sync_type, None, by=principal.subject)
+    return IntegrationView.of(await services.units.run(work))
 
 
 @router.delete("/{integration_id}", status_code=204, summary="Disconnect an account", openapi_extra=_CONFLICT)

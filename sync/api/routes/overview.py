@@ -205,8 +205,10 @@ class OptionInfo(Answer):
 class SyncTypeInfo(Answer):
     name: str
     title: str
-    every_seconds: float
+    every_seconds: float = Field(description="How often it is pulled, unless the account has a cadence of its own.")
+    fastest_seconds: float = Field(description="How often an account may ask for: PUT /sync/integrations/…/cadence/….")
     options: list[OptionInfo]
+    scopes: list[str] = Field(description="What the account must have granted for it.")
 
 
 class PlatformInfo(Answer):
@@ -226,7 +228,16 @@ class PlatformInfo(Answer):
                     "help": "Name of the IMAP server.",
                 }
             ],
-            "syncTypes": [{"name": "messages", "title": "Messages", "everySeconds": 60.0, "options": []}],
+            "syncTypes": [
+                {
+                    "name": "messages",
+                    "title": "Messages",
+                    "everySeconds": 60.0,
+                    "fastestSeconds": 10.0,
+                    "options": [],
+                    "scopes": [],
+                }
+            ],
         }
     )
 

@@ -164,3 +164,39 @@ async def test_a_wrong_connection_names_every_problem(api: Api) -> None:
     assert "host is needed" in problem["detail"] and "port must be integer" in problem["detail"]
     await api.post("/sync/integrations", {**CONNECT, "platform": "myspace"}, status=422)
     await api.post("/sync/integrations", CONNECT, role="operator", status=403)
+
+
+async def test_an_account_has_a_cadence_of_its_own_and_goes_back_to_the_usual_one(api: Api) -> None:
+    integration = await connect(api)
+    place = f"/sync/integrations/{integration}/cadence/messages"
+    (email,) = [p for p in (await api.get("/sync/platforms"))["items"] if p["platform"] == "email"]
+    (messages,) = email["syncTypes"]
+    assert (messages["everySeconds"], messages["fastestSeconds"]) == (60.0, 10.0)
+    await api.value("UPDATE sync_stream SET next_due_at = now() + interval '1 hour' RETURNING true")
+
+    (stream,) = (await api.call("PUT", place, json={"everySeconds": 30}, role="operator"))["streams"]
+    assert (stream["everySeconds"], stream["ownCadence"]) == (30.0, True)
+    assert await api.value("SELECT next_due_at <= now() + interval '31 seconds' FROM sync_stream"), "not in an hour"
+    answer = await api.post(f"/sync/integrations/{integration}/reconnect", {"credentials": {"password": "new"}})
+    assert answer["streams"][0]["everySeconds"] == 30.0
+
+    (stream,) = (await api.call("DELETE", place, role="operator"))["streams"]
+    assert (stream["everySeconds"], stream["ownCadence"]) == (60.0, False)
+    said = "SELECT array_agg(detail -> 'every_seconds' ORDER BY id) FROM audit WHERE action = 'integration.cadence_set'"
+    assert await api.value(said) == [30.0, None]
+
+
+async def test_a_cadence_keeps_to_what_the_platform_allows(api: Api) -> None:
+    integration = await connect(api)
+    place = f"/sync/integrations/{integration}/cadence"
+    refused = await api.call("PUT", f"{place}/messages", json={"everySeconds": 9}, status=422)
+    assert "10 seconds" in refused["detail"]
+    await api.call("PUT", f"{place}/messages", json={"everySeconds": 8 * 86_400}, status=422)
+    await api.call("PUT", f"{place}/messages", json={"everySeconds": 0}, status=422)
+    assert "messages" in (await api.call("PUT", f"{place}/likes", json={"everySeconds": 60}, status=404))["detail"]
+    await api.call("PUT", f"{place}/messages", json={"everySeconds": 60}, role="service", status=403)
+    await api.post(f"/sync/integrations/{integration}/pause")
+    await api.call("PUT", f"{place}/messages", json={"everySeconds": 60})
+    assert await api.value("SELECT next_due_at IS NULL FROM sync_stream"), "a paused account stays unscheduled"
+    await api.call("DELETE", f"/sync/integrations/{integration}", status=204)
+    await api.call("PUT", f"{place}/messages", json={"everySeconds": 60}, status=409)

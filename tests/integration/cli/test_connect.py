@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +19,7 @@ from simulator.server import served
 from simulator.world import World
 from sync.base.errors import SyncError
 from sync.base.sealing import new_key
-from sync.cli import connect, platforms
+from sync.cli import connect, integrations, platforms
 from sync.cli.simulated import Consent
 
 
@@ -40,6 +41,7 @@ def syncctl(pg_url: str, slack: Consent, tmp_path: Path, monkeypatch: pytest.Mon
     app = typer.Typer(pretty_exceptions_enable=False)
     connect.register(app)
     connect.connect.command()(platforms.platform)
+    app.add_typer(integrations.app, name="integrations")
 
     def run(*arguments: str, typed: str = "") -> str:
         result = CliRunner().invoke(app, [*arguments], input=typed, catch_exceptions=False)
@@ -90,6 +92,22 @@ def test_by_consent_in_a_browser(syncctl: Any, slack: Consent, pg_url: str) -> N
     back = httpx.get(address).headers["location"]
     assert urlsplit(back).path == "/sync/connect/callback"
     assert rows(pg_url, "SELECT org_id, platform FROM oauth_state") == [("acme", "slack")]
+
+
+def test_a_cadence_of_its_own(syncctl: Any, slack: Consent, pg_url: str) -> None:
+    token = json.dumps({"access_token": slack.values["access_token"]})
+    syncctl("connect", "slack", "--org", "acme", "--secrets-file", "-", typed=token)
+    assert slack.account in syncctl("integrations", "--org", "acme")
+    (found,) = json.loads(syncctl("integrations", "--org", "acme", "--json"))
+    place = ("integrations", "cadence", str(found["id"]), "--org", "acme")
+    assert "own" in syncctl(*place[:3], "messages", *place[3:], "--every", "2m")
+    stored = "SELECT every, own_cadence FROM sync_stream WHERE sync_type = 'messages'"
+    assert rows(pg_url, stored) == [(timedelta(minutes=2), True)]
+    with pytest.raises(SyncError, match="10 seconds at most"):
+        syncctl(*place[:3], "messages", *place[3:], "--every", "5s")
+    assert "own" not in syncctl(*place[:3], "messages", *place[3:], "--usual")
+    assert rows(pg_url, stored) == [(timedelta(seconds=10), False)]
+    assert "engagement-metrics" in syncctl(*place)
 
 
 def test_a_platform_that_is_not_there(syncctl: Any) -> None:

@@ -8,7 +8,8 @@ branch_labels = None
 depends_on = None
 
 SCHEMA = r"""
-SELECT 1;
+-- `every` was set for this account alone; otherwise it is the platform's usual one and follows it at a reconnect.
+ALTER TABLE sync_stream ADD COLUMN own_cadence boolean NOT NULL DEFAULT false;
 """
 
 

@@ -13,7 +13,6 @@ from connectors.http.session import open_session
 from connectors.slack.connector import SLACK
 from sync.base.errors import IntegrationRevoked
 from sync.pull.accounts import Accounts, StoredRecords
-from sync.pull.budgets import SharedBudgets
 from sync.pull.model import ClaimedRun
 from sync.pull.tokens import AccountTokens
 from sync.pull.worker import ExitReason
@@ -225,26 +224,6 @@ async def test_a_throttled_run_parks_and_nobody_calls_before_the_time(office: Of
     assert (await office.runs.show(ORG, run.id)).state == "succeeded"
 
 
-async def test_two_processes_share_a_budget_and_use_it_up(office: Office) -> None:
-    """Two budgets over one database are two processes' views."""
-    from connectors.base import Claim
-
-    claim = Claim("slack|app|tier|one", limit=20, window_s=60.0)
-    first, second = SharedBudgets(office.database), SharedBudgets(office.database)
-    taken = 0
-    for number in range(40):
-        if await (first, second)[number % 2].take([claim]) is None:
-            taken += 1
-    assert taken == 20
-    delay = await second.take([claim])
-    assert delay is not None
-    assert 58 <= delay.seconds <= 63
-    await first.block("slack|app|other|", 30.0)
-    blocked = await second.take([Claim("slack|app|other|")])
-    assert blocked is not None
-    assert 29 <= blocked.seconds <= 30
-
-
 # --- trouble
 
 
@@ -323,7 +302,7 @@ async def test_a_backfill_leaves_the_live_cursor_alone(office: Office) -> None:
     await office.sync("slack", "messages")
     live = await office.rows("SELECT partition, cursor::text FROM sync_partition ORDER BY 1")
     everything = await office.ids("message")
-    await office.database.execute("TRUNCATE activity")
+    await office.database.execute("TRUNCATE activity CASCADE")
     (run,) = await office.sync("slack", "messages", startDate=_days_ago(6), endDate=_days_ago(4))
     assert (run.trigger, run.state) == ("backfill", "succeeded")
     assert await office.rows("SELECT partition, cursor::text FROM sync_partition ORDER BY 1") == live

@@ -151,7 +151,7 @@ async def test_a_backfill_brings_its_days_and_leaves_the_cursor_alone(
     await office.connect("twitch")
     await office.sync("twitch", "posts")
     cursors = await office.rows("SELECT partition, cursor FROM sync_partition WHERE run_id = 0 ORDER BY 1")
-    await office.database.execute("TRUNCATE activity")
+    await office.database.execute("TRUNCATE activity CASCADE")
     day = (datetime.now(UTC) - timedelta(days=4)).date()
     run = await office.sync_through("twitch", "posts", startDate=day.isoformat(), endDate=day.isoformat())
     assert run.added > 0

@@ -1,4 +1,4 @@
-"""Members of the consumer pools: processes that claim jobs from PostgreSQL and run them."""
+"""Members of the consumer pools: processes that claim jobs from PostgreSQL and run them, or fan events out."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sync.supervision.pools import bounds
 
 if TYPE_CHECKING:
     from sync.jobs.member import PoolMember
+    from sync.subscriptions.consumer import DatatypeConsumer
     from sync.wiring import Runtime
 
 
@@ -33,11 +34,10 @@ class PoolMemberActor(HostActor):
         return dataclasses.asdict(self._member.info())
 
     async def _serve(self, runtime: Runtime) -> None:
-        from sync.jobs.catalogue import QUEUES
         from sync.jobs.member import PoolMember
         from sync.jobs.rescue import node_name
 
-        if not any(QUEUES[kind.queue] == self.pool for kind in runtime.catalogue.kinds):
+        if not self._has_kinds(runtime):
             # Nothing can be enqueued for this pool: its process rests instead of asking for work every second.
             self.state = "without kinds"
             await self._stopped.wait()
@@ -52,6 +52,11 @@ class PoolMemberActor(HostActor):
             await failure  # one of its loops died: so does this process, and its jobs are rescued
         await stopped
 
+    def _has_kinds(self, runtime: Runtime) -> bool:
+        from sync.jobs.catalogue import QUEUES
+
+        return any(QUEUES[kind.queue] == self.pool for kind in runtime.catalogue.kinds)
+
     async def _stop(self, timeout_s: float) -> None:
         self._leaving = True
         if self._member is not None:
@@ -60,7 +65,48 @@ class PoolMemberActor(HostActor):
 
 
 class DatatypeConsumerActor(PoolMemberActor):
-    """Fans data changes out to their subscribers."""
+    """Fans events out to their subscribers, and runs the jobs of the queue `datatype` where there are kinds for it.
+
+    Safe to kill at any point: what it had not finished is rolled back.
+    """
+
+    _consumer: DatatypeConsumer | None = None
+
+    @control
+    async def info(self) -> dict[str, Any]:
+        """What it is doing, read from beside its loop."""
+        if self._consumer is None:
+            return {"name": self.name, "pool": self.pool, "state": self.state}
+        return {"name": self.name, "pool": self.pool, "state": self.state, **self._consumer.progress.as_dict()}
+
+    async def _serve(self, runtime: Runtime) -> None:
+        from sync.catalogue import build_subscribers
+        from sync.jobs.rescue import node_name
+        from sync.subscriptions.consumer import DatatypeConsumer
+        from sync.subscriptions.presence import Presence
+
+        consumer = DatatypeConsumer(runtime, build_subscribers(self.settings), application=self.name)
+        await consumer.start()
+        self._consumer = consumer
+        jobs = asyncio.create_task(super()._serve(runtime)) if self._has_kinds(runtime) else None
+        presence = Presence(
+            runtime.database, self.settings.queue, self.pool, self.name, node_name(), consumer.progress.vitals
+        )
+        if jobs is None:  # a member of the queue signs on by itself
+            await presence.start()
+        failure = asyncio.create_task(consumer.failure())
+        stopped = asyncio.create_task(self._stopped.wait())
+        await asyncio.wait({failure, stopped, *([jobs] if jobs else [])}, return_when=asyncio.FIRST_COMPLETED)
+        if not self._leaving:
+            await (failure if failure.done() else jobs or failure)  # one of its loops died: so does this process
+        await stopped
+        await presence.stop() if jobs is None else await jobs
+
+    async def _stop(self, timeout_s: float) -> None:
+        self._leaving = True
+        if self._consumer is not None:
+            await self._consumer.drain(timeout_s)
+        await super()._stop(timeout_s)
 
 
 class OneOffConsumerActor(PoolMemberActor):

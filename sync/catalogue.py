@@ -4,7 +4,7 @@
     http.call            one-off      calls an HTTP endpoint: signed, guarded, retried
     maintenance.purge    maintenance  removes what is older than the settings keep it
 
-Kinds of an installation's plugins come on top.
+Kinds of an installation's plugins come on top. Below: the code that follows the event log.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from __future__ import annotations
 from sync.base.settings import Settings
 from sync.consumers.one_off import HttpCaller, one_off_kinds
 from sync.jobs.catalogue import JobKind
-from sync.plugins import plugin_kinds
+from sync.plugins import plugin_kinds, plugin_subscribers
 from sync.retention.handlers import retention_kinds
 from sync.store.engine import Database
+from sync.subscriptions.model import Subscriber
 
 
 def build_catalogue(settings: Settings, database: Database, caller: HttpCaller) -> list[JobKind]:
@@ -24,3 +25,8 @@ def build_catalogue(settings: Settings, database: Database, caller: HttpCaller) 
         *retention_kinds(database, settings),
         *plugin_kinds(settings.plugins),
     ]
+
+
+def build_subscribers(settings: Settings) -> list[Subscriber]:
+    """Everything of the code that follows the event log. Runs in the pool `consumer.datatype`."""
+    return [*plugin_subscribers(settings.plugins)]

@@ -1,6 +1,7 @@
 """Job kinds and connectors that an installation brings: importable modules named in `SYNC_PLUGINS`.
 
-A module offers `JOB_KINDS`, a sequence of `JobKind`, and `CONNECTORS`, one of `Connector`; either may be missing.
+A module offers `JOB_KINDS`, a sequence of `JobKind`, `CONNECTORS`, one of `Connector`, and `SUBSCRIBERS`, one of
+`sync.subscriptions.Subscriber`; any may be missing.
 Every process of the installation loads the same ones, so a kind that one process accepts another can run.
 """
 
@@ -25,6 +26,11 @@ def plugin_kinds(modules: Iterable[str]) -> list[JobKind]:
 def plugin_connectors(modules: Iterable[str]) -> dict[str, Connector]:
     """By platform. Errors: ConfigurationError for a module that cannot be imported."""
     return {connector.platform: connector for module in modules for connector in _offer(module, "CONNECTORS")}
+
+
+def plugin_subscribers(modules: Iterable[str]) -> list[Any]:
+    """Errors: ConfigurationError for a module that cannot be imported."""
+    return [subscriber for module in modules for subscriber in _offer(module, "SUBSCRIBERS")]
 
 
 def _offer(module: str, attribute: str) -> Iterable[Any]:

@@ -209,7 +209,7 @@ class OutboundSettings(_Frozen):
 class EventSettings(_Frozen):
     """The consumer of the event log (see the docstring of `sync.subscriptions`)."""
 
-    poll_s: Seconds = 2.0
+    poll_s: Seconds = 1.0
     """How often an idle consumer looks by itself: wake-ups may be lost, and watched tables send none."""
     batch: int = Field(default=500, ge=1, le=5000)
     handler_timeout_s: Seconds = 30

@@ -65,6 +65,7 @@ CREATE TABLE event_lane (
   PRIMARY KEY (reader_id, org_id, subject)
 ) WITH (fillfactor = 70);
 CREATE INDEX event_lane_due ON event_lane (reader_id, next_at) WHERE state = 'waiting';
+CREATE INDEX event_lane_next ON event_lane (next_at) WHERE state = 'waiting';
 
 CREATE TABLE event_backlog (
   reader_id bigint NOT NULL REFERENCES event_reader ON DELETE CASCADE,

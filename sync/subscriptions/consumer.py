@@ -1,0 +1,240 @@
+"""The datatype consumer: one member of its pool. A plain class; the actor around it only delegates."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sync.base.errors import SyncError, Transient
+from sync.base.logs import get_logger
+from sync.base.settings import EventSettings, Settings
+from sync.events.outbox import TOPIC
+from sync.jobs.heartbeat import Vitals
+from sync.jobs.retry import Backoff
+from sync.signals import Signals
+from sync.store.engine import Database
+from sync.subscriptions import readers
+from sync.subscriptions.intake import HandlerFailed, Intake
+from sync.subscriptions.model import CodeFeed, Feed, Subscriber
+from sync.subscriptions.retrying import BACKOFF, Retrier, describe
+
+log = get_logger(__name__)
+
+_LOOK = """
+SELECT sync_event_horizon() AS horizon,
+  EXISTS (SELECT FROM event_lane WHERE state = 'waiting' AND next_at <= now()) AS due
+"""
+_GAP_S = 0.01
+"""Least time between two looks for news: a busy log is read in batches, not commit by commit."""
+_WEATHER_PAUSE_S = 0.5
+_MAX_WEATHER = 5
+"""So often in a row a subscriber may fail as if the database were to blame, before its events are suspected."""
+
+
+class ConsumerRuntime(Protocol):
+    """What a consumer needs of its process (sync.wiring.Runtime has it)."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def database(self) -> Database: ...
+    @property
+    def signals(self) -> Signals: ...
+
+
+@dataclass(slots=True)
+class Progress:
+    """What this member has done since it started."""
+
+    state: str = "active"
+    running: int = 0
+    done: int = 0
+    failed: int = 0
+
+    def vitals(self) -> Vitals:
+        return Vitals(self.running, self.done, self.failed, self.state, [])
+
+    def as_dict(self) -> dict[str, str | int]:
+        return {"state": self.state, "running": self.running, "done": self.done, "failed": self.failed}
+
+
+class Pulling:
+    """Brings one subscriber up to date, batch by batch; remembers only how large a batch it dares."""
+
+    def __init__(self, intake: Intake, feed: Feed, settings: EventSettings, progress: Progress) -> None:
+        self._intake = intake
+        self._feed = feed
+        self._batch = settings.batch
+        self._retry_s = settings.poll_s
+        self._progress = progress
+        self._limit = settings.batch
+        self._weather = 0
+
+    async def step(self) -> float | None:
+        """One batch; after how many seconds to look again, None: when there is news.
+
+        Errors: SyncError when the store is to blame.
+        """
+        self._progress.running += 1
+        try:
+            taken = await self._intake.take(self._feed, self._limit)
+        except HandlerFailed as failed:
+            self._progress.failed += 1
+            return await self._failed(failed)
+        finally:
+            self._progress.running -= 1
+        if taken is None:
+            return self._retry_s
+        self._weather = 0
+        if taken.events:
+            self._limit = min(2 * self._limit, self._batch)
+        self._progress.done += taken.delivered
+        return 0 if taken.more else None
+
+    async def _failed(self, failed: HandlerFailed) -> float:
+        cause = failed.__cause__
+        if isinstance(cause, Transient) and self._weather < _MAX_WEATHER:
+            self._weather += 1
+            log.warning("subscriber.again", subscriber=self._feed.name, error=describe(cause))
+            return _WEATHER_PAUSE_S * self._weather * random.uniform(0.5, 1.5)
+        if self._limit > 1:
+            self._limit = max(1, min(self._limit, failed.count) // 2)
+        elif await self._intake.set_aside(self._feed, failed.first_id, describe(cause)):
+            self._weather = 0
+            log.warning("event.set_aside", subscriber=self._feed.name, event_id=failed.first_id, exc_info=cause)
+        return 0
+
+
+class DatatypeConsumer:
+    """Serves every subscriber it is given, each in a task of its own.
+
+    Safe to run in many places at once, and to kill at any point (see the package's docstring).
+    """
+
+    def __init__(
+        self,
+        runtime: ConsumerRuntime,
+        subscribers: Sequence[Subscriber],
+        *,
+        application: str = "consumer.datatype",
+        backoff: Backoff = BACKOFF,
+    ) -> None:
+        self._settings: EventSettings = runtime.settings.events
+        self._signals = runtime.signals
+        self._feeds = [CodeFeed(subscriber) for subscriber in subscribers]
+        # Connections of its own, one for everything that may be busy: nobody waits for a slow subscriber's.
+        size = len(self._feeds) + self._settings.workers + 4
+        self._database = Database(runtime.database.url, runtime.settings.store, application=application, pool_size=size)
+        self._database.publish = runtime.signals.publish
+        self._intake = Intake(self._database, self._settings)
+        self._retrier = Retrier(self._database, self._settings, backoff)
+        self._progress = Progress()
+        self._looked = asyncio.Event()
+        self._looked.set()
+        self._wakes: list[asyncio.Event] = []
+        self._due_wakes: list[asyncio.Event] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stop = asyncio.Event()
+        self._seen = -1
+        self._unsubscribe: Callable[[], None] | None = None
+
+    @property
+    def progress(self) -> Progress:
+        return self._progress
+
+    async def start(self) -> None:
+        """Errors: Transient when PostgreSQL cannot be reached."""
+        await self._database.open()
+        by_name = await readers.register(self._database, [feed.name for feed in self._feeds])
+        retried: dict[int, Feed] = {by_name[feed.name]: feed for feed in self._feeds}
+        for feed in self._feeds:
+            pulling = Pulling(self._intake, feed, self._settings, self._progress)
+            self._serve(f"pull.{feed.name}", pulling.step)
+
+        async def retry() -> float | None:
+            return 0 if await self._retrier.step(retried) else None
+
+        self._due_wakes.append(self._serve("retry", retry))
+        self._unsubscribe = self._signals.subscribe(TOPIC, lambda _orgs: self._looked.set())
+        self._tasks.append(asyncio.create_task(self._look_for_news(), name="datatype.look"))
+
+    async def drain(self, timeout_s: float) -> None:
+        """Let batches under way end within `timeout_s`; begin no other."""
+        self._progress.state = "draining"
+        self._stop.set()
+        for wake in self._wakes:
+            wake.set()
+        self._looked.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
+        await self.stop()
+
+    async def stop(self) -> None:
+        """End at once: batches under way are rolled back."""
+        self._stop.set()
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._database.close()
+
+    async def failure(self) -> None:
+        """Wait until one of the loops has failed, and raise what it raised: a bug, not weather."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            await task
+
+    def _serve(self, name: str, step: Callable[[], Awaitable[float | None]]) -> asyncio.Event:
+        wake = asyncio.Event()
+        wake.set()
+        self._wakes.append(wake)
+        self._tasks.append(asyncio.create_task(self._loop(name, step, wake), name=f"datatype.{name}"))
+        return wake
+
+    async def _loop(self, name: str, step: Callable[[], Awaitable[float | None]], wake: asyncio.Event) -> None:
+        """Run `step` again after the pause it asks for, or when a look has found something."""
+        pause_s: float | None = None
+        while not self._stop.is_set():
+            if pause_s is None:
+                await wake.wait()
+            elif pause_s > 0:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), pause_s)
+            wake.clear()
+            if self._stop.is_set():
+                return
+            try:
+                pause_s = await step()
+            except SyncError as error:
+                log.warning("datatype.failed", loop=name, error=str(error))
+                pause_s = self._settings.poll_s * random.uniform(0.5, 1.0)
+
+    async def _look_for_news(self) -> None:
+        """One cheap statement per wake-up and per `poll_s`; everybody is woken when the log has grown."""
+        while not self._stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.poll_s * random.uniform(0.9, 1.1)):
+                    await self._looked.wait()
+            self._looked.clear()
+            try:
+                await self._look()
+            except SyncError as error:
+                log.warning("datatype.blind", error=str(error))
+            await asyncio.sleep(_GAP_S)
+
+    async def _look(self) -> None:
+        row = await self._database.fetch_one(_LOOK)
+        assert row is not None
+        if row["horizon"] > self._seen:
+            self._seen = row["horizon"]
+            for wake in self._wakes:
+                wake.set()
+        if row["due"]:
+            for wake in self._due_wakes:
+                wake.set()

@@ -39,6 +39,7 @@ _TAGS = [
     {"name": "audit", "description": "Who did what."},
     {"name": "health", "description": "For load balancers and probes."},
 ]
+    {"name": "realtime", "description": "Events as they happen: `/ws` and `/sse` (docs/realtime.md)."},
 
 
 def create_app(settings: Settings, runtime_factory: RuntimeFactory, control: Control) -> FastAPI:

@@ -14,6 +14,7 @@ Pausing, resuming or purging a whole queue touches every org: docs/decisions/000
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -65,6 +66,8 @@ class Principal:
     """The token says so: it may see every org's rows."""
     runs_install: bool = False
     """May act on what belongs to no single org (whole queues, counts over all), without seeing other orgs' rows."""
+    expires_at: float = math.inf
+    """Unix time from which the token is not accepted any more: what stays open has to end then."""
 
     def may(self, right: Right) -> bool:
         return right in RIGHTS[self.role]
@@ -129,7 +132,8 @@ class TokenVerifier:
         runs_install = platform or (role == Role.ADMIN and not self._settings.platform_claim_required)
         if org_id == SYSTEM_ORG and not runs_install:
             raise invalid_token(f"The org {SYSTEM_ORG} needs the claim `platform: true`.")
-        return Principal(subject, org_id, Role(role), platform, runs_install)
+        expires_at = claims["exp"] + self._settings.leeway_s
+        return Principal(subject, org_id, Role(role), platform, runs_install, expires_at)
 
 
 def _key_set(settings: AuthSettings) -> keys.KeySet | None:

@@ -44,6 +44,7 @@ KINDS: dict[str, ProblemKind] = {
     "not-json": ProblemKind(415, "The body must be JSON", "Send `Content-Type: application/json`."),
     "validation": ProblemKind(422, "Some fields are wrong", "Correct the fields named in `errors`."),
     "refused": ProblemKind(422, "The request is understood but refused", "Read `detail`; sent again, it fails again."),
+    "too-many-connections": ProblemKind(429, "Too many connections are open", "Close some, or wait and try again."),
     "queue-full": ProblemKind(429, "The queue is full", "Wait for `Retry-After` seconds, then send it again."),
     "internal": ProblemKind(500, "Something went wrong in Sync", "Try again; if it stays, report the `requestId`."),
     "unavailable": ProblemKind(503, "Sync cannot answer now", "Wait for `Retry-After` seconds, then try again."),

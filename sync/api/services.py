@@ -27,6 +27,7 @@ from sync.pull.oauth import Consents
 from sync.pull.runs import SyncRuns
 from sync.scheduling import Schedules
 from sync.signals import Signals
+from sync.realtime import Hub
 from sync.social.reading import SocialReader
 from sync.store.engine import Database
 
@@ -74,6 +75,7 @@ class Services:
         for platform in found:
             for sync_type in platform["syncTypes"]:
                 declared = timedelta(seconds=sync_type["everySeconds"])
+        self.realtime = Hub(runtime.database, runtime.signals, runtime.settings.realtime)
                 floor = fastest(platform["platform"], sync_type["name"], declared)
                 sync_type["fastestSeconds"] = floor.total_seconds()
         return found
@@ -90,4 +92,10 @@ def _services(request: Request) -> Services:
 
 
 Use = Annotated[Services, Depends(_services)]
+        await self.realtime.close()
+
+
+def _intake(runtime: ApiRuntime, platforms: Mapping[str, Connector]) -> Intake:
+    writer = GroupWriter(runtime.database, runtime.queue, runtime.settings.webhooks.patience_s)
+    return Intake(HookedPlatforms(runtime.settings, platforms), NamedAccounts(runtime.database), writer)
 """`services: Use` in the signature of a route."""

@@ -55,6 +55,26 @@ class HttpSettings(_Frozen):
         return f"http://{'127.0.0.1' if self.host in {'0.0.0.0', '::'} else self.host}:{self.port}"
 
 
+class RealtimeSettings(_Frozen):
+    """Live events on `/ws` and `/sse`. Limits are those of one serving process."""
+
+    max_connections: int = Field(default=2500, ge=1)
+    max_per_org: int = Field(default=1000, ge=1)
+    buffer_messages: int = Field(default=1000, ge=16)
+    """What may wait for one client; one that has more waiting is dropped."""
+    buffer_bytes: int = Field(default=1_000_000, ge=65_536)
+    replay_limit: int = Field(default=10_000, ge=1)
+    """Events of its org that a client may have missed; beyond, it has to read anew what it shows."""
+    poll_s: Seconds = 3.0
+    """At the latest; the signal that events were committed wakes it at once."""
+    heartbeat_s: Seconds = 25.0
+    auth_timeout_s: Seconds = 5.0
+    send_timeout_s: Seconds = 30.0
+    max_message_bytes: int = Field(default=16_384, ge=1024)
+    messages_per_minute: int = Field(default=120, ge=1)
+    """That a client may send."""
+
+
 class AuthSettings(_Frozen):
     """How tokens are checked: HS256 with `secret`, or RS256 with `jwks_url` or `jwks_file`."""
 
@@ -284,6 +304,7 @@ class Settings(_Frozen):
         return self.pools.get(name, PoolSettings())
 
 
+    realtime: RealtimeSettings = RealtimeSettings()
 def load_settings() -> Settings:
     """Read the environment. Errors: pydantic's ValidationError, which names every wrong variable."""
     from pydantic_settings import BaseSettings, SettingsConfigDict

@@ -13,6 +13,7 @@ from sync.api.routes import (
     metrics,
     overview,
     queue,
+    realtime,
     runs,
     schedules,
     secrets,
@@ -37,3 +38,4 @@ ROUTERS = (
     audit_log.router,
     health.router,
 )
+    realtime.router,

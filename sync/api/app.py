@@ -37,9 +37,9 @@ _TAGS = [
     {"name": "data", "description": "What syncs brought: activities, metrics, mail."},
     {"name": "alerts", "description": "What a person has to look at."},
     {"name": "audit", "description": "Who did what."},
+    {"name": "realtime", "description": "Events as they happen: `/ws` and `/sse` (docs/realtime.md)."},
     {"name": "health", "description": "For load balancers and probes."},
 ]
-    {"name": "realtime", "description": "Events as they happen: `/ws` and `/sse` (docs/realtime.md)."},
 
 
 def create_app(settings: Settings, runtime_factory: RuntimeFactory, control: Control) -> FastAPI:

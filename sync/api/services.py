@@ -25,9 +25,9 @@ from sync.plugins import plugin_connectors
 from sync.pull.integrations import Integrations
 from sync.pull.oauth import Consents
 from sync.pull.runs import SyncRuns
+from sync.realtime import Hub
 from sync.scheduling import Schedules
 from sync.signals import Signals
-from sync.realtime import Hub
 from sync.social.reading import SocialReader
 from sync.store.engine import Database
 
@@ -66,6 +66,7 @@ class Services:
         self.social = SocialReader(runtime.database)
         self.mail = MailReader(runtime.database)
         self.backpressure = BackPressure(runtime.database, runtime.settings.queue.max_waiting)
+        self.realtime = Hub(runtime.database, runtime.signals, runtime.settings.realtime)
         self.units = Units(runtime.database)
         self.nudger = Nudger(control, self.units)
 
@@ -75,13 +76,13 @@ class Services:
         for platform in found:
             for sync_type in platform["syncTypes"]:
                 declared = timedelta(seconds=sync_type["everySeconds"])
-        self.realtime = Hub(runtime.database, runtime.signals, runtime.settings.realtime)
                 floor = fastest(platform["platform"], sync_type["name"], declared)
                 sync_type["fastestSeconds"] = floor.total_seconds()
         return found
 
     async def close(self) -> None:
         await self.units.close()
+        await self.realtime.close()
 
 
 def _services(request: Request) -> Services:
@@ -92,10 +93,4 @@ def _services(request: Request) -> Services:
 
 
 Use = Annotated[Services, Depends(_services)]
-        await self.realtime.close()
-
-
-def _intake(runtime: ApiRuntime, platforms: Mapping[str, Connector]) -> Intake:
-    writer = GroupWriter(runtime.database, runtime.queue, runtime.settings.webhooks.patience_s)
-    return Intake(HookedPlatforms(runtime.settings, platforms), NamedAccounts(runtime.database), writer)
 """`services: Use` in the signature of a route."""

@@ -285,6 +285,7 @@ class Settings(_Frozen):
     store: StoreSettings = StoreSettings()
     redis: RedisSettings = RedisSettings()
     http: HttpSettings = HttpSettings()
+    realtime: RealtimeSettings = RealtimeSettings()
     auth: AuthSettings = AuthSettings()
     secrets: SecretsSettings = SecretsSettings()
     queue: QueueSettings = QueueSettings()
@@ -304,7 +305,6 @@ class Settings(_Frozen):
         return self.pools.get(name, PoolSettings())
 
 
-    realtime: RealtimeSettings = RealtimeSettings()
 def load_settings() -> Settings:
     """Read the environment. Errors: pydantic's ValidationError, which names every wrong variable."""
     from pydantic_settings import BaseSettings, SettingsConfigDict

@@ -36,6 +36,6 @@ ROUTERS = (
     mail.router,
     alerts.router,
     audit_log.router,
+    realtime.router,
     health.router,
 )
-    realtime.router,

@@ -107,10 +107,7 @@ async def test_a_batch_costs_the_same_statements_whatever_its_size(db: Database)
         desk = await open_desk(db)
         await desk.store(*(comment(f"c{n}", by=f"p{n}", occurred_at=at(n)) for n in range(size)))
         async with db.transaction() as tx:
-            ids = [
-                row["id"]
-                for row in await tx.fetch_all("SELECT id FROM activity WHERE org_id = %s", (desk.source.org_id,))
-            ]
+            rows = await tx.fetch_all("SELECT id FROM activity WHERE org_id = %s", (desk.source.org_id,))
             counting = _Counting(tx)
             await InboxProjector().project(counting, names(rows, "id"))  # type: ignore[arg-type]
             counts.append(counting.count)

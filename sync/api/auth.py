@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -66,7 +66,7 @@ class Principal:
     """The token says so: it may see every org's rows."""
     runs_install: bool = False
     """May act on what belongs to no single org (whole queues, counts over all), without seeing other orgs' rows."""
-    expires_at: float = math.inf
+    expires_at: float = field(default=math.inf, compare=False)
     """Unix time from which the token is not accepted any more: what stays open has to end then."""
 
     def may(self, right: Right) -> bool:

@@ -35,6 +35,7 @@ _TAGS = [
     {"name": "schedules", "description": "What is enqueued when."},
     {"name": "integrations", "description": "Connected accounts."},
     {"name": "data", "description": "What syncs brought: activities, metrics, mail."},
+    {"name": "inbox", "description": "Conversations out of comments and direct messages; replies."},
     {"name": "alerts", "description": "What a person has to look at."},
     {"name": "audit", "description": "Who did what."},
     {"name": "realtime", "description": "Events as they happen: `/ws` and `/sse` (docs/realtime.md)."},

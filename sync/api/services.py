@@ -17,6 +17,7 @@ from sync.api.units import Units
 from sync.base.sealing import Sealer
 from sync.base.settings import Settings
 from sync.consumers.secrets import OrgSecrets
+from sync.inbox.conversations import Conversations
 from sync.jobs.catalogue import Catalogue
 from sync.jobs.operations import QueueOperations
 from sync.jobs.queue import Queue
@@ -65,6 +66,7 @@ class Services:
         self.runs = SyncRuns(runtime.database, runtime.signals, self.platforms)
         self.social = SocialReader(runtime.database)
         self.mail = MailReader(runtime.database)
+        self.inbox = Conversations(runtime.database, runtime.signals)
         self.backpressure = BackPressure(runtime.database, runtime.settings.queue.max_waiting)
         self.realtime = Hub(runtime.database, runtime.signals, runtime.settings.realtime)
         self.units = Units(runtime.database)

@@ -25,6 +25,11 @@ TABLES = (
     "activity",
     "metric_point",
     "mail_message",
+    "inbox_message",
+    "conversation",
+    "contact",
+    "contact_identity",
+    "inbox_reply",
 )
 
 
@@ -40,7 +45,7 @@ async def operations(api: Api) -> list[tuple[str, str, dict[str, Any]]]:
         (method.upper(), path, operation)
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
-        if path.startswith("/sync")
+        if path.startswith(("/sync", "/inbox", "/analytics"))
     ]
 
 
@@ -81,7 +86,7 @@ async def test_no_route_shows_or_touches_what_belongs_to_another_org(api: Api, r
 async def test_lists_and_counts_of_another_org_are_empty(api: Api) -> None:
     await populate(api)
     other = {"org": "globex", "role": "viewer"}
-    data = ("/sync/activities", "/sync/metrics", "/sync/mail/messages")
+    data = ("/sync/activities", "/sync/metrics", "/sync/mail/messages", "/inbox/conversations")
     own = ("/sync/jobs", "/sync/runs", "/sync/schedules", "/sync/integrations", "/sync/alerts", "/sync/secrets")
     for path in own + data:
         answer = await api.get(path, **{**other, "role": "operator"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sync.inbox.projector import InboxProjector
 from tests.integration.api.conftest import Api
 
 MARK = "acme-only"
@@ -20,6 +21,8 @@ class World:
     alert: int
     activity: int
     mail: int
+    conversation: int
+    contact: int
     schedule: str = f"{MARK}-schedule"
     secret: str = f"{MARK}-secret"
 
@@ -32,6 +35,8 @@ class World:
             "alert_id": self.alert,
             "activity_id": self.activity,
             "mail_id": self.mail,
+            "conversation_id": self.conversation,
+            "contact_id": self.contact,
             "name": self.secret
             if "/secrets/" in template
             else self.schedule
@@ -70,6 +75,10 @@ async def populate(api: Api, org: str = "acme") -> World:
         " VALUES (%s, 'email', 1, %s, %s, 1, now() + interval '1 minute')",
         (org, f"sync:{org}:email/{MARK}", MARK),
     )
+    activity = await add_activity(api, integration["id"], MARK, org)
+    async with api.runtime.database.transaction() as tx:
+        await InboxProjector().project(tx, [activity])
+    conversation = (await api.get("/inbox/conversations", org=org))["items"][0]
     return World(
         integration=integration["id"],
         run=run["runs"][0]["runId"],
@@ -77,8 +86,10 @@ async def populate(api: Api, org: str = "acme") -> World:
         scheduled=scheduled["jobId"],
         dead=dead,
         alert=alert,
-        activity=await add_activity(api, integration["id"], MARK, org),
+        activity=activity,
         mail=await add_mail(api, integration["id"], MARK, org),
+        conversation=conversation["id"],
+        contact=conversation["contact"]["id"],
     )
 
 
@@ -88,13 +99,15 @@ async def add_activity(
     return int(
         await api.value(
             """INSERT INTO activity (org_id, integration_id, platform, kind, vendor_id, thread_id, direction,
-                 occurred_at, text, version, content_hash, raw)
-               SELECT %s, i.id, i.platform, %s, %s, 'thread', 'in', %s, %s, 0, '', '{"id": 1, "token": "hunter2"}'
+                 occurred_at, text, version, content_hash, raw, author_id, author_name)
+               SELECT %s, i.id, i.platform, %s, %s, 'thread', 'in', %s, %s, 0, '', '{"id": 1, "token": "hunter2"}',
+                 'author', %s
                FROM integration i WHERE i.id = %s RETURNING id""",
             org,
             kind,
             name,
             at,
+            name,
             name,
             integration,
         )

@@ -9,10 +9,10 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from connectors.base import Account, Budgets, Credentials
+from connectors.base import Account, Credentials
 from sync.base.sealing import Sealer
 from sync.base.settings import Settings
-from sync.pull.budgets import SharedBudgets
+from sync.pull.budgets import shared_budgets
 from sync.pull.integrations import credentials_context, open_credentials
 from sync.pull.model import ClaimedRun
 from sync.pull.platforms import installation
@@ -30,13 +30,15 @@ ORDER BY occurred_at DESC, id DESC LIMIT %(limit)s"""
 class Accounts:
     """Opens accounts for the sessions of one process."""
 
-    def __init__(
-        self, database: Database, sealer: Sealer, settings: Settings, *, budgets: Budgets | None = None
-    ) -> None:
+    def __init__(self, database: Database, sealer: Sealer, settings: Settings) -> None:
         self._database = database
         self._sealer = sealer
         self._settings = settings
-        self._budgets = budgets or SharedBudgets(database)
+        self._budgets = shared_budgets(database, settings.redis)
+
+    async def close(self) -> None:
+        """Let go of connections of its own; they come back when needed."""
+        await self._budgets.close()
 
     def open(self, run: ClaimedRun) -> Account:
         """The account of a claimed run. Errors: ConfigurationError without credentials, Permanent if altered."""

@@ -1,16 +1,19 @@
-"""Rate budgets of vendors, shared by every process: rows of `rate_bucket`, decided by the database's clock.
+"""Rate budgets of vendors, shared by every process: counted in rows of `rate_bucket`, or in Redis where there is one.
 
-A call costs a statement only where it must: for fast budgets a process takes a slice of calls at a time, good for the
-next moments, and that nobody has blocked a bucket without a limit is believed as long.
+A call costs a round trip only where it must: for fast budgets a process takes a slice of calls at a time, good for the
+next moments, and that nobody has blocked a bucket without a limit is believed as long. A slice grows while all of it is
+used in its time and shrinks to what was used, because what is left of it nobody can use any more.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from connectors.base import Claim, Delay
+from connectors.base import Budgets, Claim, Delay
+from sync.base.settings import RedisSettings
+from sync.pull.redis_budgets import RedisBudgets
 from sync.store.engine import Database
 
 BELIEVED_S = 0.05
@@ -21,17 +24,41 @@ INSERT INTO rate_bucket AS b (key, blocked_until) VALUES (%s, clock_timestamp() 
 ON CONFLICT (key) DO UPDATE SET blocked_until = greatest(b.blocked_until, excluded.blocked_until), used_at = now()"""
 
 
+class PostgresBudgets:
+    """`connectors.base.Budgets` in the database. Errors: Transient."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def take(self, claims: Sequence[Claim]) -> Delay | None:
+        row = await self._database.fetch_one(
+            _TAKE,
+            (
+                [claim.key for claim in claims],
+                [claim.limit for claim in claims],
+                [claim.window_s for claim in claims],
+                [claim.cost for claim in claims],
+            ),
+        )
+        return None if row is None else Delay(row["seconds"], row["bucket"])
+
+    async def block(self, key: str, seconds: float) -> None:
+        await self._database.execute(_BLOCK, (key, seconds))
+
+
 @dataclass(slots=True)
 class _Slice:
     calls: float
     until: float
+    size: int
+    """How many it had."""
 
 
 class SharedBudgets:
-    """`connectors.base.Budgets` on PostgreSQL. One per process."""
+    """`connectors.base.Budgets` of one process, over those that all share."""
 
-    def __init__(self, database: Database, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._database = database
+    def __init__(self, shared: Budgets, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._shared = shared
         self._monotonic = monotonic
         self._slices: dict[str, _Slice] = {}
         self._blocked: dict[str, float] = {}
@@ -55,7 +82,12 @@ class SharedBudgets:
     async def block(self, key: str, seconds: float) -> None:
         self._blocked[key] = max(self._blocked.get(key, 0.0), self._monotonic() + seconds)
         self._slices.pop(key, None)
-        await self._database.execute(_BLOCK, (key, seconds))
+        await self._shared.block(key, seconds)
+
+    async def close(self) -> None:
+        """Let go of connections of its own; they come back when needed."""
+        if isinstance(self._shared, RedisBudgets):
+            await self._shared.close()
 
     def _longest_block(self, claims: Sequence[Claim], now: float) -> Delay | None:
         waits = [Delay(self._blocked[claim.key] - now, claim.key) for claim in claims if claim.key in self._blocked]
@@ -69,26 +101,36 @@ class SharedBudgets:
         return found is not None and found.until > now and found.calls >= claim.cost
 
     async def _ask(self, claims: Sequence[Claim]) -> Delay | None:
-        sizes = [_slice(claim) for claim in claims]
-        row = await self._database.fetch_one(
-            _TAKE,
-            (
-                [claim.key for claim in claims],
-                [claim.limit for claim in claims],
-                [claim.window_s for claim in claims],
-                sizes,
-            ),
-        )
-        if row is not None:
-            return Delay(row["seconds"], row["bucket"])
-        until = self._monotonic() + BELIEVED_S
+        sizes = [self._size(claim) for claim in claims]
+        asked = [replace(claim, cost=size) for claim, size in zip(claims, sizes, strict=True)]
+        delay = await self._shared.take(asked)
+        if delay is not None and asked != list(claims):
+            sizes = [claim.cost for claim in claims]  # there may be room for the one call yet
+            delay = await self._shared.take(claims)
+        if delay is not None:
+            return delay
+        now = self._monotonic()
         for claim, size in zip(claims, sizes, strict=True):
-            self._slices[claim.key] = _Slice(size if claim.limit else float("inf"), until)
+            last = self._slices.get(claim.key)
+            left = last.calls if last is not None and last.until > now else 0  # of one that another task took
+            self._slices[claim.key] = _Slice(left + size if claim.limit else float("inf"), now + BELIEVED_S, size)
         return None
 
+    def _size(self, claim: Claim) -> int:
+        """Calls to take at a time: never more than the limit allows in the time they are good for."""
+        if not claim.limit or not claim.window_s:
+            return claim.cost
+        most = max(claim.cost, int(claim.limit / claim.window_s * BELIEVED_S))
+        last = self._slices.get(claim.key)
+        if last is None:
+            return claim.cost
+        wanted = 2 * last.size if last.calls < claim.cost else last.size - int(last.calls)
+        return min(max(wanted, claim.cost), most)
 
-def _slice(claim: Claim) -> int:
-    """Calls to take at a time: as many as the limit allows in the time they are good for."""
-    if not claim.limit or not claim.window_s:
-        return claim.cost
-    return max(claim.cost, int(claim.limit / claim.window_s * BELIEVED_S))
+
+def shared_budgets(database: Database, settings: RedisSettings) -> SharedBudgets:
+    """Those that the settings ask for."""
+    rows = PostgresBudgets(database)
+    if settings.url is None:
+        return SharedBudgets(rows)
+    return SharedBudgets(RedisBudgets(settings.url.get_secret_value(), settings.prefix, rows))

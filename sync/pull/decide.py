@@ -17,6 +17,9 @@ from sync.base.errors import (
 from sync.jobs.retry import Backoff
 
 BACKOFF = Backoff(base_s=5.0, factor=2.0, cap_s=900.0, floor_s=1.0)
+_SPREAD = 0.02
+"""Jitter of waits for a budget of ours, as a share: it lets no more through than the limit, and what is left of a window
+when the first one comes back is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ def decide(error: BaseException, *, attempt: int, fruitless: int, max_attempts: 
             return Block(problem)
         case Permanent():
             return Fail(problem)
+        case RateLimited() if problem.code == "budget" and error.retry_after_s is not None:
+            return Again(error.retry_after_s * (1 + rng.uniform(0, _SPREAD)), problem, parked=True)
         case RateLimited():
             return Again(BACKOFF.delay(attempt, rng, error.retry_after_s), problem, parked=True)
     if fruitless >= max_attempts:

@@ -21,6 +21,7 @@ from sync.base.errors import LeaseLost, Transient
 from sync.base.logs import get_logger
 from sync.base.sealing import Sealer
 from sync.base.settings import Settings
+from sync.events import append_events
 from sync.leases import SyncLease
 from sync.mail.store import MailSink
 from sync.pull.accounts import Accounts
@@ -30,6 +31,7 @@ from sync.pull.model import ClaimedRun
 from sync.pull.page import Pages
 from sync.pull.platforms import platforms
 from sync.pull.pulling import PageHook, Progress, Puller
+from sync.pull.telling import WATCHED, run_event
 from sync.signals import Signals
 from sync.sink import Sink
 from sync.social.sink import SocialSink
@@ -135,10 +137,11 @@ class SyncWorker:
             on_lost=self._lease_lost,
         )
         self._endings = Endings(runtime.database, self.lease)
+        self._accounts = Accounts(runtime.database, runtime.sealer, runtime.settings)
         self._puller = Puller(
             runtime.database,
             Pages(runtime.database, self.lease),
-            Accounts(runtime.database, runtime.sealer, runtime.settings),
+            self._accounts,
             platforms(runtime.settings) if connectors is None else connectors,
             sinks,
             page_timeout_s=settings.page_timeout_s,
@@ -170,6 +173,7 @@ class SyncWorker:
             unsubscribe()
             await self._end_all()
             await self._release()
+            await self._accounts.close()
 
     def nudge(self) -> None:
         """Look for work at once."""
@@ -235,8 +239,10 @@ class SyncWorker:
                 load_sql("sync_claim"),
                 {**self._who, "epoch": self.lease.epoch, "running": list(self._active), "limit": room},
             )
-        for row in rows:
-            run = ClaimedRun(**row)
+            runs = [ClaimedRun(**row) for row in rows]
+            watched = [run for run in runs if run.trigger in WATCHED]
+            await append_events(tx, [run_event(run, "sync.started", attempt=run.attempt) for run in watched])
+        for run in runs:
             active = _Active(run, task=asyncio.create_task(self._run(run), name=f"sync-run-{run.id}"))
             self._active[run.id] = active
             active.task.add_done_callback(partial(self._forget, run.id))
@@ -274,6 +280,8 @@ class SyncWorker:
         elif verdict is not None:
             active_log.warning("sync.failed", verdict=type(verdict).__name__, error=getattr(verdict, "problem", None))
         await self._record(run, verdict, cancelled=active.progress.cancel_requested)
+        if isinstance(verdict, Again):
+            asyncio.get_running_loop().call_later(verdict.after_s, self._wake.set)
 
     async def _attempt(self, active: _Active) -> Verdict | None:
         """None: it came to its end, or to a cancel."""

@@ -7,15 +7,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from connectors.base import Credentials
 from connectors.http.session import open_session
 from connectors.slack.connector import SLACK
 from sync.base.errors import IntegrationRevoked
+from sync.base.settings import RedisSettings
 from sync.pull.accounts import Accounts, StoredRecords
 from sync.pull.model import ClaimedRun
 from sync.pull.tokens import AccountTokens
 from sync.pull.worker import ExitReason
+from tests.fakes.killable import killable_redis
 from tests.integration.connectors.conftest import ORG, Office
 
 
@@ -222,6 +225,29 @@ async def test_a_throttled_run_parks_and_nobody_calls_before_the_time(office: Of
     await office.no_waiting()
     await office.work("slack")
     assert (await office.runs.show(ORG, run.id)).state == "succeeded"
+
+
+async def test_a_pull_goes_on_when_redis_is_killed(office: Office) -> None:
+    with killable_redis() as redis:
+        office.change(redis=RedisSettings(url=SecretStr(redis.url)))
+        office.connectors["slack"] = _small_pages(10)
+        await office.connect("slack")
+        (triggered,) = await office.runs.trigger(ORG, "slack", "messages")
+
+        def kill(_run: ClaimedRun, number: int) -> None:
+            if number == 2:
+                redis.kill()
+
+        async with asyncio.timeout(60):
+            await office.worker("slack", page_committed=kill).run_until_idle()
+        # The calls of the last minute were counted in Redis: nobody knows of them now, so that minute is waited out.
+        run = await office.runs.show(ORG, triggered.run_id)
+        assert (run.state, run.error_class) == ("queued", "budget")
+        assert office.world["slack"].limits.totals()["over_limit"] == 0
+        office.world["slack"].limits.reset()
+        await office.no_waiting()
+        await office.work("slack")
+        assert (await office.runs.show(ORG, triggered.run_id)).state == "succeeded"
 
 
 # --- trouble

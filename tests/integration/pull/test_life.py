@@ -155,6 +155,27 @@ async def test_a_rate_limit_parks_and_spends_no_attempt(desk: Desk) -> None:
     assert await desk.value("SELECT not_before > now() + interval '3599 s' FROM sync_run")
 
 
+async def test_a_parked_run_comes_back_when_its_time_has_come(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Nothing but its time brings it back while this worker lives.
+    monkeypatch.setattr("sync.pull.worker._POLL_S", 300.0)
+    monkeypatch.setattr("sync.pull.worker._IDLE_POLL_S", 300.0)
+    desk.platform.mails = 3
+    await desk.connect()
+    run = (await desk.runs.trigger(ORG, "email", "messages"))[0]
+
+    def slow_down(_account: Account) -> None:
+        if desk.platform.opened == 1:
+            raise RateLimited("The budget is used up.", retry_after_s=0.3, code="budget")
+        worker.stop()
+
+    desk.platform.on_open = slow_down
+    worker = desk.worker()
+    async with asyncio.timeout(60):
+        assert await worker.run_until_idle(120.0) is ExitReason.STOPPED
+    assert desk.platform.opened == 2
+    assert (await desk.runs.show(ORG, run.run_id)).attempt <= 1
+
+
 async def test_a_missing_scope_blocks_one_sync_type(desk: Desk) -> None:
     desk.platform.mails = 3
     integration = await desk.connect()

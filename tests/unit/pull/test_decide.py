@@ -50,6 +50,13 @@ def test_a_rate_limit_never_fails_a_run_and_waits_as_told() -> None:
     assert 1000 <= verdict.after_s <= 1100
 
 
+def test_a_budget_of_ours_is_waited_for_no_longer_than_needed() -> None:
+    verdict = _decide(RateLimited(retry_after_s=2, code="budget"), attempt=9)
+    assert isinstance(verdict, Again)
+    assert verdict.parked
+    assert 2 <= verdict.after_s <= 2.04
+
+
 def test_backoff_stays_within_its_bounds() -> None:
     delays = [v.after_s for n in range(200) if isinstance(v := _decide(Transient(), fruitless=n % 3), Again)]
     assert all(BACKOFF.floor_s <= delay <= BACKOFF.cap_s for delay in delays)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
 from sync.base.logs import configure_logging
+from tests.conformance.connectors.databases import Databases
 from tests.conformance.connectors.desk import HTTP, Desk, desk_at
 from tests.services import PostgresServer
 
@@ -19,7 +20,7 @@ _wholes: dict[str, Outcome] = {}
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "slug" in metafunc.fixturenames:
-        only = getattr(metafunc.module, "ONLY", HTTP)
+        only: Iterable[str] = getattr(metafunc.function, "only", None) or getattr(metafunc.module, "ONLY", HTTP)
         metafunc.parametrize("slug", sorted(set(only) & set(HTTP)))
 
 
@@ -29,14 +30,19 @@ def quiet() -> None:
     configure_logging("CRITICAL")
 
 
+@pytest.fixture(scope="session")
+def databases(postgres: PostgresServer) -> Iterator[Databases]:
+    with Databases.of(postgres) as found:
+        yield found
+
+
 @pytest.fixture
-async def open_desk(slug: str, postgres: PostgresServer) -> AsyncIterator[OpenDesk]:
-    """Desks of the platform, each with a world and a database of its own, which go with the test."""
+async def open_desk(slug: str, databases: Databases) -> AsyncIterator[OpenDesk]:
+    """Desks of the platform, each with a world of its own and a database to itself, for as long as the test lasts."""
     async with AsyncExitStack() as stack:
 
         async def open_one(**options: Any) -> Desk:
-            url = postgres.create()
-            stack.callback(postgres.drop, url)
+            url = stack.enter_context(databases.lent())
             return await stack.enter_async_context(desk_at(slug, url, **options))
 
         yield open_one
@@ -48,15 +54,12 @@ async def desk(open_desk: OpenDesk) -> Desk:
 
 
 @pytest.fixture
-async def whole(slug: str, postgres: PostgresServer) -> Outcome:
+async def whole(slug: str, databases: Databases) -> Outcome:
     """What an undisturbed pull of everything leaves behind. The same for every test, so it is made once."""
     if slug not in _wholes:
-        url = postgres.create()
-        try:
+        with databases.lent() as url:
             async with desk_at(slug, url) as undisturbed:
                 await undisturbed.connect(slug)
                 await undisturbed.pull_all()
                 _wholes[slug] = await undisturbed.outcome()
-        finally:
-            postgres.drop(url)
     return _wholes[slug]

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from pydantic import SecretStr
@@ -27,6 +27,7 @@ from connectors.http.verdicts import Judgement, ProblemReader, Rule
 from connectors.registry import PLATFORMS
 from simulator.server import running
 from simulator.vendor import Vendor
+from simulator.vendors.google_ads import GoogleAds
 from simulator.world import Scale, World
 from sync.base.sealing import Sealer, new_key
 from sync.base.settings import ConnectorSettings, SecretsSettings, Settings, StoreSettings, SyncSettings
@@ -46,6 +47,7 @@ SMALL = Scale("conformance", accounts=2, days=DAYS, per_day=3)
 PAGE = 3
 """Items to ask for at a time, where the platform allows so few: even a small world has several pages then."""
 _judge = http_api.judge
+T = TypeVar("T", bound=Callable[..., Any])
 
 
 def stopped_clock() -> datetime:
@@ -138,6 +140,16 @@ def _fewer_days(cursor: CursorKind) -> CursorKind:
     return replace(
         cursor, step=min(cursor.step, 2), first=min(cursor.first, 4), lookback=min(cursor.lookback, DAYS), recent=1
     )
+
+
+def only(platforms: Iterable[str]) -> Callable[[T], T]:
+    """A test for some platforms, not all."""
+
+    def mark(test: T) -> T:
+        test.only = frozenset(platforms)  # type: ignore[attr-defined]
+        return test
+
+    return mark
 
 
 class Killed(BaseException):
@@ -271,6 +283,8 @@ async def desk_at(
 ) -> AsyncIterator[Desk]:
     """`live`: time passes and rate limits refuse; otherwise it stands still and they only count."""
     world = World(7, vendors=[slug], scale=scale, at=None if live else AT, limits=live)
+    if isinstance(google := world.vendors[slug], GoogleAds):
+        google.page_rows = 3 * page  # nobody can ask it for fewer
     seen = Record()
     connector = watched(
         HTTP[slug], clock=utc_now if live else stopped_clock, record=seen if record else None, page=page
@@ -324,4 +338,4 @@ def assert_same(here: dict[str, Any], there: dict[str, Any]) -> None:
     assert not found, "\n".join(found)
 
 
-__all__ = ["AT", "HTTP", "ORG", "SMALL", "Desk", "Integration", "assert_same", "desk_at"]
+__all__ = ["AT", "HTTP", "ORG", "SMALL", "Desk", "Integration", "assert_same", "desk_at", "only"]

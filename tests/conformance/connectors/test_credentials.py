@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
-from connectors.http import OAuth2
+from connectors.http import OAuth2, Renewal
 from tests.conformance.connectors.conftest import Outcome
-from tests.conformance.connectors.desk import ORG, Desk, assert_same
+from tests.conformance.connectors.desk import HTTP, ORG, Desk, assert_same, only
 from tests.conformance.connectors.processes import Job, renew_in_processes
+
+LASTING = {"discord", "telegram"}
+"""Their tokens are not renewed: they last until somebody takes them back."""
+EXTENDED = {"facebook"}
+"""Its token is extended while it is alive; one that ran out cannot be renewed."""
 
 
 async def test_a_revoked_account_expires_once_and_goes_on_after_reconnect(desk: Desk, whole: Outcome) -> None:
@@ -41,10 +44,9 @@ async def test_a_revoked_account_expires_once_and_goes_on_after_reconnect(desk: 
     assert_same(await desk.outcome(), whole)
 
 
+@only(set(HTTP) - LASTING - EXTENDED)
 async def test_a_token_that_ran_out_is_renewed_without_anybody_noticing(desk: Desk, whole: Outcome) -> None:
     integration = await desk.connect(desk.slug)
-    if not _renewable(desk):
-        pytest.skip("its tokens are not renewed")
     for sync_type in desk.sync_types:
         desk.vendor.auth.expire_account(desk.vendor.account(integration.account), desk.vendor.now())
         await desk.pull(sync_type)
@@ -52,10 +54,9 @@ async def test_a_token_that_ran_out_is_renewed_without_anybody_noticing(desk: De
     assert_same(await desk.outcome(), whole)
 
 
+@only(set(HTTP) - LASTING)
 async def test_eight_callers_in_four_processes_renew_a_token_once(desk: Desk) -> None:
     integration = await desk.connect(desk.slug)
-    if not isinstance(desk.connector.auth, OAuth2):
-        pytest.skip("its tokens are not renewed")
     old = desk.vendor.auth.counters.get("token_requests", 0)
     found = await asyncio.to_thread(renew_in_processes, Job.of(desk, integration), processes=4, callers=2)
     assert len(found) == 8
@@ -68,6 +69,7 @@ async def test_eight_callers_in_four_processes_renew_a_token_once(desk: Desk) ->
     assert (await desk.integrations.show(ORG, integration.id)).state == "active"
 
 
-def _renewable(desk: Desk) -> bool:
-    """Whether a token that has run out can still be renewed; what is only extended has to be alive."""
-    return isinstance(desk.connector.auth, OAuth2) and desk.connector.auth.kind != "extend"
+def test_only_what_is_declared_is_left_out() -> None:
+    kinds = {slug: connector.auth.kind for slug, connector in HTTP.items() if isinstance(connector.auth, OAuth2)}
+    assert set(HTTP) - set(kinds) == LASTING
+    assert {slug for slug, kind in kinds.items() if kind is Renewal.EXTEND} == EXTENDED

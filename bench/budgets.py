@@ -1,15 +1,16 @@
-"""How much of a vendor's rate limit two processes use together: `python -m bench.budgets [--windows 5] [--only 10s]`.
+"""How much of a vendor's rate limit two processes use together: `python -m bench.budgets [--windows 4]`.
 
-Two accounts of one app at a simulated TikTok, whose limit counts all calls of an app in a sliding window and punishes
-every call above it; each account is pulled by a `SyncWorker` in a process of its own, and both want more than the limit.
-What a vendor allows in the long run is that a call and the one `limit` calls later are a window apart, and no less:
+Two accounts of one app at a simulated TikTok, whose limit counts all calls of an app in a sliding window; each account
+is pulled by a `SyncWorker` in a process of its own, and both want more than the limit. What the vendor allows in the
+long run is that a call and the one `limit` calls later are a window apart, no less:
 
-    quota_used   that time as the vendor allows it, over what it was on average; 1 cannot be surpassed
+    quota_used   a window, over the time that really lay between them on average; 1 cannot be surpassed
     over_limit   calls that the vendor refused
     calls        accepted ones
 
-Once with windows of half a minute and once of a minute: the runs park and come back. Shorter windows say more about who
-else uses the processors than about budgets: calls that left in time arrive late. The last line on standard output is one JSON object: the worst of these shapes with budgets in PostgreSQL, beside it `redis`.
+Once with windows of half a minute and once of a minute: the runs park and come back. Shorter windows would say more
+about who else uses the processors than about budgets: calls that left in time arrive late. The last line on standard
+output is one JSON object: the worst of these shapes with budgets in PostgreSQL, and beside it the same under `redis`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,6 @@ from connectors.http import Budget, HttpConnector
 from connectors.tiktok.connector import TIKTOK
 from simulator.server import served
 from simulator.world import Scale, World
-from sync.base.errors import SyncError
 from sync.base.logs import configure_logging
 from sync.base.sealing import Sealer, new_key
 from sync.base.settings import (

@@ -3,8 +3,8 @@
 Redis may lose everything at any time, so what counts is known twice: blocks are written to PostgreSQL as well, and each
 process remembers what it took itself. An *era* names what Redis holds: a random word that the first taker stores there.
 Whoever finds another era than he knew (Redis was emptied, is away, came back) hands over before his first call on a
-bucket: for a window of up to a minute the bucket is blocked until his last call is out of it, for a longer one his calls
-of the last window are counted again. While Redis is away, PostgreSQL counts; every `RETRY_S` one call tries Redis.
+bucket: for a window of up to a minute the bucket is blocked until his last call is out of it, for a longer one his
+calls of the last window are counted again. While Redis is away, PostgreSQL counts; every `RETRY_S` one call tries Redis.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ log = get_logger(__name__)
 RETRY_S = 5.0
 TIMEOUT_S = 1.0
 _BLOCKED_AT_MOST_S = 60.0
-_MARGIN = 1.02
-"""A slot of a bucket counts a little longer than a window."""
+_MARGIN = 1.03
+"""A slot of a bucket counts a little longer than a window, and calls are remembered by hundredths of it."""
 
 # KEYS: the era, buckets. ARGV: the era as known, a new one; then limit, window_s and cost of each bucket.
 # The twin of the SQL function sync_budget_take: a hash of slot -> calls for each bucket, and `blocked` -> until when.
@@ -95,7 +95,7 @@ if redis.call('PTTL', KEYS[1]) < keep then redis.call('PEXPIRE', KEYS[1], keep) 
 
 
 @dataclass(slots=True)
-class _Uses:
+class Uses:
     """What this process took of one bucket in the last window, and where it was counted."""
 
     era: str
@@ -107,7 +107,7 @@ class _Uses:
         self.forget(now)
         if self.calls and now - self.calls[-1][0] < claim.window_s / 100:
             at, cost = self.calls.pop()
-            self.calls.append((now, cost + claim.cost))
+            self.calls.append((at, cost + claim.cost))
         else:
             self.calls.append((now, claim.cost))
 
@@ -131,7 +131,7 @@ class RedisBudgets:
         self._era = ""
         self._away_until = 0.0
         self._aways = 0
-        self._uses: dict[str, _Uses] = {}
+        self._uses: dict[str, Uses] = {}
 
     async def take(self, claims: Sequence[Claim]) -> Delay | None:
         if self._there():
@@ -212,10 +212,10 @@ class RedisBudgets:
                 await self._block_there(claim.key, blocked.seconds)
             if uses is not None:
                 await self._hand_over_uses(claim, uses, there)
-            self._uses[claim.key] = uses = uses or _Uses(era)
+            self._uses[claim.key] = uses = uses or Uses(era)
             uses.era = era
 
-    async def _hand_over_uses(self, claim: Claim, uses: _Uses, there: bool) -> None:
+    async def _hand_over_uses(self, claim: Claim, uses: Uses, there: bool) -> None:
         now = self._monotonic()
         uses.forget(now)
         if not claim.limit or not uses.calls:
@@ -237,7 +237,7 @@ class RedisBudgets:
             now = self._monotonic()
             for claim in claims:
                 if claim.limit:
-                    self._uses.setdefault(claim.key, _Uses(era)).add(now, claim)
+                    self._uses.setdefault(claim.key, Uses(era)).add(now, claim)
             if len(self._uses) > 10_000:
                 self._uses = {k: u for k, u in self._uses.items() if u.calls and now - u.calls[-1][0] <= u.window_s}
         return delay

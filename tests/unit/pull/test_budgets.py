@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from connectors.base import Claim, Delay
 from sync.pull.budgets import BELIEVED_S, SharedBudgets
+from sync.pull.redis_budgets import Uses
 
 
 class Grants:
@@ -77,3 +78,10 @@ async def test_the_last_calls_of_a_limit_are_given_too() -> None:
     while await budgets.take([FAST]) is None:
         given += 1
     assert given == 9
+
+
+def test_calls_of_a_steady_stream_are_forgotten_after_a_window() -> None:
+    uses, claim = Uses("era"), Claim("steady", limit=1000, window_s=100.0)
+    for tenth in range(5000):
+        uses.add(tenth / 10, claim)
+    assert 1000 <= sum(cost for _, cost in uses.calls) <= 1050

@@ -18,8 +18,8 @@ from sync.jobs.retry import Backoff
 
 BACKOFF = Backoff(base_s=5.0, factor=2.0, cap_s=900.0, floor_s=1.0)
 _SPREAD = 0.02
-"""Jitter of waits for a budget of ours, as a share. Little, because the budget itself lets no more through than the limit,
-and what nobody uses of a window is lost."""
+"""Jitter of waits for a budget of ours, as a share. Little, because the budget itself lets no more through than the
+limit, and what nobody uses of a window is lost."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ Redis may lose everything at any time, so what counts is known twice: blocks are
 process remembers what it took itself. An *era* names what Redis holds: a random word that the first taker stores there.
 Whoever finds another era than he knew (Redis was emptied, is away, came back) hands over before his first call on a
 bucket: for a window of up to a minute the bucket is blocked until his last call is out of it, for a longer one his
-calls of the last window are counted again. While Redis is away, PostgreSQL counts; every `RETRY_S` one call tries Redis.
+calls of the last window are counted again. While Redis is away, PostgreSQL counts, and Redis is tried now and then.
 """
 
 from __future__ import annotations

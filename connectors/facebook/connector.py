@@ -18,7 +18,7 @@ import msgspec
 
 from connectors.base import Credentials, Installation
 from connectors.facebook import parse
-from connectors.facebook.answers import BUDGETS, VERDICTS, problem
+from connectors.facebook.answers import BUDGETS, VERDICTS, problem, unknown_app
 from connectors.facebook.webhook import WEBHOOK
 from connectors.http import (
     Context,
@@ -168,7 +168,7 @@ async def ad_accounts(api: Api, _ctx: Context) -> AsyncIterator[Partition]:
 
 
 def _graph(place: Any, edge: str, endpoint: str, **params: Any) -> Request:
-    return get(f"{V}/{place['id']}/{edge}".rstrip("/"), endpoint=endpoint, token=place["token"], **params)
+    return get(f"{V}/{place['id']}/{edge}".rstrip("/"), endpoint=endpoint, with_token=place["token"], **params)
 
 
 def _listing(place: Partition, fields: str, limit: int = 100, **params: Any) -> Request:
@@ -193,7 +193,7 @@ def comments(ctx: Context) -> Request:
     return get(
         f"{V}/{ctx.vars['post']}/comments",
         endpoint="comments",
-        token=ctx.vars["token"],
+        with_token=ctx.vars["token"],
         filter="stream",
         order="reverse_chronological",
         fields=COMMENT_FIELDS,
@@ -204,13 +204,17 @@ def comments(ctx: Context) -> Request:
 def media_comments(ctx: Context) -> Request:
     fields = f"{REPLY_FIELDS},replies{{{REPLY_FIELDS}}}"
     return get(
-        f"{V}/{ctx.vars['post']}/comments", endpoint="comments", token=ctx.vars["token"], fields=fields, limit=ctx.size
+        f"{V}/{ctx.vars['post']}/comments",
+        endpoint="comments",
+        with_token=ctx.vars["token"],
+        fields=fields,
+        limit=ctx.size,
     )
 
 
 def messages(ctx: Context) -> Request:
     path = f"{V}/{ctx.vars['conversation']}/messages"
-    return get(path, endpoint="messages", token=ctx.vars["token"], fields=MESSAGE_FIELDS, limit=ctx.size)
+    return get(path, endpoint="messages", with_token=ctx.vars["token"], fields=MESSAGE_FIELDS, limit=ctx.size)
 
 
 def mentions(ctx: Context) -> Request:
@@ -235,7 +239,7 @@ def _days(ctx: Context) -> dict[str, int]:
 
 def post_insights(ctx: Context) -> Request:
     metric = MEDIA_METRICS if ctx.vars["kind"] == "ig" else POST_METRICS
-    return get(f"{V}/{ctx.vars['post']}/insights", endpoint="insights", token=ctx.vars["token"], metric=metric)
+    return get(f"{V}/{ctx.vars['post']}/insights", endpoint="insights", with_token=ctx.vars["token"], metric=metric)
 
 
 def ads_report(ctx: Context) -> Request:
@@ -312,6 +316,7 @@ FACEBOOK = HttpConnector(
         margin=timedelta(days=7),
         refresh=extend,
         dead=lambda reply: dig(reply.data, "error.code") in (190, 102),
+        misconfigured=unknown_app,
     ),
     budgets=BUDGETS,
     verdicts=VERDICTS,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from connectors.base import Account, Credentials
-from connectors.http.auth import OAuth2, token_error
+from connectors.http.auth import OAuth2
 from connectors.http.budgets import CALLS, Budget, LocalBudgets
 from connectors.http.pagers import Pager, Single
 from connectors.http.request import WHOLE, Context, Reply, Request
@@ -162,7 +162,7 @@ class Api:
         if asked_at and self._now().timestamp() - asked_at < timedelta(days=1).total_seconds():
             return
         identity = await self.connector.identify(self)
-        self.facts = {**identity.facts, "asked_at": int(self._now().timestamp())}
+        self.facts = {**identity.facts, "account": identity.account, "asked_at": int(self._now().timestamp())}
         if self.account.remember is not None:
             await self.account.remember(self.facts)
 
@@ -327,12 +327,13 @@ class Api:
         if reply.status >= 500 or reply.status == 429:
             text = f"{name} gives no tokens now (HTTP {reply.status})."
             return Transient(text, retry_after_s=retry_after(reply))
+        if auth.is_misconfigured(reply):
+            # Before anything else: no account is lost for a wrong secret of ours.
+            text = f"{name} does not know our app: check its client id and secret."
+            return ConfigurationError(text, code="invalid_client")
         if not code and auth.is_dead(reply):
             text = f"{name} does not renew our access any more: reconnect the account."
             return IntegrationRevoked(text, code="refresh_refused")
-        if token_error(reply) in {"invalid_client", "unauthorized_client"}:
-            text = f"{name} does not know our app: check its client id and secret."
-            return ConfigurationError(text, code="invalid_client")
         if code:
             return Permanent(f"{name} did not accept the code (HTTP {reply.status}): {reply.text[:200]}")
         return Transient(f"{name} refused to renew a token (HTTP {reply.status}): {reply.text[:200]}")

@@ -115,6 +115,8 @@ class OAuth2:
     place: Placement = bearer
     dead: Callable[[Reply], bool] | None = None
     """Whether a refused renewal is final; by default when its error is invalid_grant."""
+    misconfigured: Callable[[Reply], bool] | None = None
+    """Whether a refusal is about our app and not about an account; invalid_client and its like always are."""
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -174,9 +176,18 @@ class OAuth2:
         return {name: str(value) for name, value in values.items() if value}
 
     def is_dead(self, reply: Reply) -> bool:
-        if self.dead is not None:
-            return self.dead(reply)
-        return token_error(reply) == "invalid_grant"
+        return token_error(reply) == "invalid_grant" or _says(self.dead, reply)
+
+    def is_misconfigured(self, reply: Reply) -> bool:
+        return token_error(reply) in {"invalid_client", "unauthorized_client"} or _says(self.misconfigured, reply)
+
+
+def _says(test: Callable[[Reply], bool] | None, reply: Reply) -> bool:
+    """A page of HTML says nothing."""
+    try:
+        return test is not None and test(reply)
+    except NotJsonError:
+        return False
 
 
 def token_error(reply: Reply) -> str:

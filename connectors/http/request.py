@@ -45,8 +45,9 @@ class Request:
         return self.endpoint or self.path
 
 
-def get(path: str, /, *, host: str = "", endpoint: str = "", token: str | None = None, **params: Any) -> Request:
-    return Request("GET", path, params, host=host, endpoint=endpoint, token=token)
+def get(path: str, /, *, host: str = "", endpoint: str = "", with_token: str | None = None, **params: Any) -> Request:
+    """`with_token` instead of the account's own; every other name is a parameter of the vendor's."""
+    return Request("GET", path, params, host=host, endpoint=endpoint, token=with_token)
 
 
 def post(
@@ -57,10 +58,10 @@ def post(
     form: Mapping[str, Any] | None = None,
     host: str = "",
     endpoint: str = "",
-    token: str | None = None,
+    with_token: str | None = None,
     **params: Any,
 ) -> Request:
-    return Request("POST", path, params, json=json, form=form, host=host, endpoint=endpoint, token=token)
+    return Request("POST", path, params, json=json, form=form, host=host, endpoint=endpoint, token=with_token)
 
 
 class NotJsonError(ValueError):

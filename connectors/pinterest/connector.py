@@ -230,7 +230,8 @@ BASIC = OAuth2(
     scopes=("user_accounts:read",),
     # A connection that is not renewed for 60 days is lost; an access token lives for 30.
     margin=timedelta(days=7),
-    dead=lambda reply: reply.status in (400, 401, 403),
+    # Everything else than a limit: a wrong secret of ours looks the same.
+    dead=lambda reply: 400 <= reply.status < 500 and reply.status != 429,
 )
 
 

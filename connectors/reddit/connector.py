@@ -178,7 +178,8 @@ BASIC = OAuth2(
     kind=Renewal.REUSABLE,
     client_auth="basic",
     scopes=("identity", "mysubreddits", "modtraffic"),
-    dead=lambda reply: reply.status == 400 or reply.at("error") == "invalid_grant",
+    dead=lambda reply: reply.status == 400,
+    misconfigured=lambda reply: reply.status == 401,
 )
 
 

@@ -183,6 +183,7 @@ SLACK = HttpConnector(
         scopes=("users:read", "team:read"),
         margin=timedelta(hours=2),
         dead=lambda reply: token_error(reply) in {"invalid_refresh_token", "token_revoked", "account_inactive"},
+        misconfigured=lambda reply: token_error(reply) in {"bad_client_secret", "invalid_client_id"},
     ),
     budgets=BUDGETS,
     verdicts=VERDICTS,

@@ -160,6 +160,11 @@ def dead(reply: Reply) -> bool:
     return reply.at("code") in DEAD
 
 
+def unknown_app(reply: Reply) -> bool:
+    """Of the many things that 40002 says."""
+    return reply.at("code") == 40002 and "client" in str(reply.at("message", ""))
+
+
 # --- the platform
 
 TIKTOK = HttpConnector(
@@ -179,6 +184,7 @@ TIKTOK = HttpConnector(
         unwrap="data",
         place=header("Access-Token"),
         dead=dead,
+        misconfigured=unknown_app,
     ),
     extra_fields=(
         Field("ads_token", "Token of a TikTok advertiser (Marketing API), for ads and comments on them.", secret=True),

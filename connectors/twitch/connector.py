@@ -167,6 +167,7 @@ TWITCH = HttpConnector(
         ),
         margin=timedelta(minutes=1),
         dead=refused,
+        misconfigured=lambda reply: "invalid client" in str(reply.at("message", "")),
     ),
     headers=lambda ctx: {"Client-Id": ctx.account.installation.client_id},
     budgets=BUDGETS,

@@ -218,6 +218,7 @@ AUTH = OAuth2(
     scopes=(*READ, "offline.access"),
     margin=timedelta(minutes=5),
     dead=lambda reply: reply.status == 400 and token_error(reply) in {"invalid_request", "invalid_grant"},
+    misconfigured=lambda reply: reply.status in (401, 403),
 )
 
 IDS: dict[str, Any] = {"ids": True, "floor": parse.floor, "stop": False}

@@ -17,12 +17,12 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import SecretStr
 
-from connectors.base import Account, Connector, Session
+from connectors.base import Account, Connector, Credentials, Session
 from connectors.http import Context, HttpConnector, Reply, Stream
 from connectors.http import api as http_api
 from connectors.http.api import utc_now
 from connectors.http.cursors import CursorKind, DateWindow
-from connectors.http.session import open_session
+from connectors.http.session import HttpSession, open_session
 from connectors.http.verdicts import Judgement, ProblemReader, Rule
 from connectors.registry import PLATFORMS
 from simulator.server import running
@@ -31,6 +31,7 @@ from simulator.vendors.google_ads import GoogleAds
 from simulator.world import Scale, World
 from sync.base.sealing import Sealer, new_key
 from sync.base.settings import ConnectorSettings, SecretsSettings, Settings, StoreSettings, SyncSettings
+from sync.pull.accounts import Accounts
 from sync.pull.model import ClaimedRun, Integration, Run
 from sync.pull.worker import ExitReason
 from sync.signals import LocalTransport, Signals
@@ -224,6 +225,17 @@ class Desk(Office):
                 assert await worker.run_until_idle() is ExitReason.IDLE
             deaths += life.over
         raise AssertionError(f"{self.slug} {sync_type} does not come to an end")
+
+    @asynccontextmanager
+    async def opened(self, integration: Integration) -> AsyncIterator[HttpSession]:
+        """A session with an account, as a worker would have it, but without its stored tokens."""
+        given = self.vendor.connect(integration.account)
+        accounts = Accounts(self.database, self.sealer, self.settings)
+        account = accounts.unsaved(
+            integration.org_id, self.slug, integration.account, {}, Credentials(self.credentials(given))
+        )
+        async with open_session(self.connector, account, now=stopped_clock, sleep=_no_wait) as session:
+            yield session
 
     async def outcome(self) -> dict[str, Any]:
         """What pulls left behind, without ids and times of ours."""

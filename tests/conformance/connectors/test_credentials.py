@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+from pydantic import SecretStr
+
 from connectors.http import OAuth2, Renewal
+from sync.base.errors import ConfigurationError
 from tests.conformance.connectors.conftest import Outcome
 from tests.conformance.connectors.desk import HTTP, ORG, Desk, assert_same, only
 from tests.conformance.connectors.processes import Job, renew_in_processes
@@ -66,6 +70,21 @@ async def test_eight_callers_in_four_processes_renew_a_token_once(desk: Desk) ->
     assert not desk.vendor.auth.counters.get("refresh_reused")
     assert await desk.value("SELECT renewals FROM integration") == 1
     assert await desk.value("SELECT count(*) FROM token_lease") == 0
+    assert (await desk.integrations.show(ORG, integration.id)).state == "active"
+
+
+@only(set(HTTP) - LASTING - {"pinterest"})
+async def test_a_wrong_secret_of_ours_costs_no_account(desk: Desk) -> None:
+    """Pinterest says the same about both."""
+    integration = await desk.connect(desk.slug)
+    right = desk.settings
+    app = right.connectors.apps[desk.slug].model_copy(update={"client_secret": SecretStr("wrong")})
+    apps = {**right.connectors.apps, desk.slug: app}
+    desk.change(connectors=right.connectors.model_copy(update={"apps": apps}))
+    async with desk.opened(integration) as session:
+        with pytest.raises(ConfigurationError):
+            await session.api.exchange(session.api.account.credentials)
+    desk.settings = right
     assert (await desk.integrations.show(ORG, integration.id)).state == "active"
 
 

@@ -36,6 +36,7 @@ _TAGS = [
     {"name": "integrations", "description": "Connected accounts."},
     {"name": "data", "description": "What syncs brought: activities, metrics, mail."},
     {"name": "inbox", "description": "Conversations out of comments and direct messages; replies."},
+    {"name": "analytics", "description": "Marketing figures per post and per account."},
     {"name": "alerts", "description": "What a person has to look at."},
     {"name": "audit", "description": "Who did what."},
     {"name": "realtime", "description": "Events as they happen: `/ws` and `/sse` (docs/realtime.md)."},

@@ -29,6 +29,7 @@ from sync.pull.runs import SyncRuns
 from sync.realtime import Hub
 from sync.scheduling import Schedules
 from sync.signals import Signals
+from sync.social.analytics import Analytics
 from sync.social.reading import SocialReader
 from sync.store.engine import Database
 
@@ -67,6 +68,7 @@ class Services:
         self.social = SocialReader(runtime.database)
         self.mail = MailReader(runtime.database)
         self.inbox = Conversations(runtime.database, runtime.signals)
+        self.analytics = Analytics(runtime.database)
         self.backpressure = BackPressure(runtime.database, runtime.settings.queue.max_waiting)
         self.realtime = Hub(runtime.database, runtime.signals, runtime.settings.realtime)
         self.units = Units(runtime.database)

@@ -3,6 +3,7 @@
 from sync.api.routes import (
     activities,
     alerts,
+    analytics,
     audit_log,
     consent,
     control,
@@ -36,6 +37,7 @@ ROUTERS = (
     metrics.router,
     mail.router,
     inbox.router,
+    analytics.router,
     alerts.router,
     audit_log.router,
     realtime.router,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
+from sync.events import Event, append_events
 from sync.store.engine import Transaction
 
 
@@ -17,21 +19,32 @@ async def raise_alert(
     severity: Literal["info", "warning", "error"] = "error",
 ) -> bool:
     """Open the alert, or count up the open one. Whether it is new."""
-    return bool(
-        await tx.fetch_value(
-            """INSERT INTO alert (org_id, key, severity, title, detail) VALUES (%s, %s, %s, %s, %s)
-               ON CONFLICT (org_id, key) WHERE resolved_at IS NULL DO UPDATE
-               SET count = alert.count + 1, last_at = now(), severity = excluded.severity, title = excluded.title,
-                   detail = excluded.detail
-               RETURNING (xmax = 0)""",
-            (org_id, key, severity, title, detail),
-        )
+    row = await tx.fetch_one(
+        """INSERT INTO alert (org_id, key, severity, title, detail) VALUES (%s, %s, %s, %s, %s)
+           ON CONFLICT (org_id, key) WHERE resolved_at IS NULL DO UPDATE
+           SET count = alert.count + 1, last_at = now(), severity = excluded.severity, title = excluded.title,
+               detail = excluded.detail
+           RETURNING id, org_id, key, severity, title, (xmax = 0) AS new""",
+        (org_id, key, severity, title, detail),
     )
+    assert row is not None
+    if row["new"]:
+        await append_events(tx, [alert_event(row, "raised")])
+    return bool(row["new"])
 
 
 async def resolve_alert(tx: Transaction, org_id: str, key: str) -> bool:
     """Close the open alert of this key. Whether there was one."""
-    touched = await tx.execute(
-        "UPDATE alert SET resolved_at = now() WHERE org_id = %s AND key = %s AND resolved_at IS NULL", (org_id, key)
+    row = await tx.fetch_one(
+        """UPDATE alert SET resolved_at = now() WHERE org_id = %s AND key = %s AND resolved_at IS NULL
+           RETURNING id, org_id, key, severity, title""",
+        (org_id, key),
     )
-    return touched > 0
+    if row is not None:
+        await append_events(tx, [alert_event(row, "resolved")])
+    return row is not None
+
+
+def alert_event(row: Mapping[str, Any], what: Literal["raised", "resolved"]) -> Event:
+    payload = {"alert_id": row["id"], "key": row["key"], "severity": row["severity"], "title": row["title"]}
+    return Event(row["org_id"], f"alert.{what}", f"alert:{row['id']}", payload)

@@ -6,12 +6,13 @@ from typing import Any
 
 from sync.alerts import raise_alert, resolve_alert
 from sync.base.errors import LeaseLost
-from sync.events import Event, append_events
+from sync.events import append_events
 from sync.leases import SyncLease
 from sync.pull.decide import Abandon, Again, Block, Expire, Fail, Problem, Verdict
 from sync.pull.integrations import expire
 from sync.pull.model import ClaimedRun
 from sync.pull.partitions import drop_partitions
+from sync.pull.telling import run_event
 from sync.store.engine import Database, Transaction
 
 _MINE = "id = %(id)s AND epoch = %(epoch)s AND state = 'running'"
@@ -30,7 +31,7 @@ SET state = CASE WHEN cancel_requested THEN 'cancelled' ELSE 'queued' END,
     finished_at = CASE WHEN cancel_requested THEN now() END, epoch = NULL,
     not_before = now() + make_interval(secs => %(after_s)s), error_class = %(code)s, error_text = %(text)s,
     errors = {_ERRORS}, attempt = attempt - %(given_back)s, fruitless = greatest(fruitless - %(given_back)s, 0)
-WHERE {_MINE}"""
+WHERE {_MINE} RETURNING state"""
 _SUCCEEDED = """
 UPDATE sync_stream SET failures = 0, last_error = NULL, last_success_at = now()
 WHERE integration_id = %(integration_id)s AND sync_type = %(sync_type)s"""
@@ -56,12 +57,13 @@ class Endings:
             if run.stream_failures:
                 await resolve_alert(tx, run.org_id, alert_key(run))
             if run.trigger != "schedule" or totals["added"] or totals["changed"]:
-                await append_events(tx, [_event(run, "sync.completed", totals)])
+                await append_events(tx, [run_event(run, "sync.completed", **totals)])
 
     async def cancel(self, run: ClaimedRun) -> None:
         async with self._database.transaction() as tx:
             await self._lease.fence(tx)
             await self._finish(tx, run, "cancelled", None)
+            await append_events(tx, [run_event(run, "sync.cancelled")])
 
     async def give_back(self, run: ClaimedRun) -> None:
         """Put a run that was interrupted through no fault of its own back, free to start at once."""
@@ -88,15 +90,18 @@ class Endings:
         await self._finish(tx, run, "failed", problem)
         await tx.execute(_FAILED, {**_stream(run), "text": problem.text, "block": isinstance(verdict, Block)})
         detail = {"code": problem.code, "error": problem.text}
-        await append_events(tx, [_event(run, "sync.failed", detail)])
+        await append_events(tx, [run_event(run, "sync.failed", **detail)])
         if not isinstance(verdict, Expire):  # expiry has an alert of its own
             title = f"The {run.sync_type} sync of {run.account} ({run.platform}) fails"
             await raise_alert(tx, run.org_id, alert_key(run), title, detail=problem.text, severity="warning")
 
     async def _requeue(self, tx: Transaction, run: ClaimedRun, verdict: Again) -> None:
         values = {**_key(run, verdict.problem), "after_s": verdict.after_s, "given_back": int(verdict.parked)}
-        if await tx.execute(_REQUEUE, values) != 1:
+        state = await tx.fetch_value(_REQUEUE, values)
+        if state is None:
             raise LeaseLost(f"Run {run.id} is not ours any more.")
+        if state == "cancelled":
+            await append_events(tx, [run_event(run, "sync.cancelled")])
 
     async def _finish(self, tx: Transaction, run: ClaimedRun, state: str, problem: Problem | None) -> dict[str, Any]:
         row = await tx.fetch_one(_FINISH, {**_key(run, problem), "state": state})
@@ -121,15 +126,3 @@ def _key(run: ClaimedRun, problem: Problem | None) -> dict[str, Any]:
 
 def _stream(run: ClaimedRun) -> dict[str, Any]:
     return {"integration_id": run.integration_id, "sync_type": run.sync_type}
-
-
-def _event(run: ClaimedRun, name: str, detail: dict[str, Any]) -> Event:
-    payload = {
-        "run_id": run.id,
-        "integration_id": run.integration_id,
-        "platform": run.platform,
-        "sync_type": run.sync_type,
-        "trigger": run.trigger,
-        **detail,
-    }
-    return Event(run.org_id, name, run.subject, payload)

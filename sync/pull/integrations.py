@@ -329,10 +329,9 @@ async def _stop_runs(tx: Transaction, integration_id: int, code: str, text: str,
 
 async def _note(tx: Transaction, org_id: str, integration_id: int, action: str, by: str, **detail: Any) -> None:
     """The event and the audit line of something that somebody did to an account."""
-    event = Event(
-        org_id, f"integration.{action}", f"integration:{integration_id}", {"integration_id": integration_id, **detail}
-    )
-    await append_events(tx, [event])
+    who = await tx.fetch_one("SELECT platform, account FROM integration WHERE id = %s", (integration_id,)) or {}
+    payload = {"integration_id": integration_id, **who, **detail}
+    await append_events(tx, [Event(org_id, f"integration.{action}", f"integration:{integration_id}", payload)])
     await tx.execute(
         "INSERT INTO audit (org_id, actor, action, target, detail) VALUES (%s, %s, %s, %s, %s)",
         (org_id, by, f"integration.{action}", str(integration_id), Jsonb(detail)),

@@ -58,8 +58,7 @@ class Selection:
             return False
         if topic in PERSONAL and not _is_for(event, user):
             return False
-        payload = event.payload
-        return all(payload.get(name) in values for name, values in conditions)
+        return all(_field(event, name) in values for name, values in conditions)
 
 
 def topic_of(event_type: str) -> str | None:
@@ -74,6 +73,13 @@ def _conditions(wanted: Filter) -> tuple[tuple[str, frozenset[Any]], ...]:
 
 def _listed(value: Any) -> Iterable[Any]:
     return value if isinstance(value, list) else (value,)
+
+
+def _field(event: LoggedEvent, name: str) -> Any:
+    if name == "conversation_id" and event.subject.startswith("conversation:"):
+        number = event.subject.removeprefix("conversation:")
+        return int(number) if number.isdecimal() else None
+    return event.payload.get(name)
 
 
 def _is_for(event: LoggedEvent, user: str) -> bool:

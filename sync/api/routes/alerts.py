@@ -7,11 +7,13 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
 
+from sync.alerts import alert_event
 from sync.api import audit, paging
 from sync.api.auth import Operator, Reader
 from sync.api.problems import not_found
 from sync.api.schemas import MAX_ID, Answer, example
 from sync.api.services import Use
+from sync.events import append_events
 from sync.store.engine import Transaction
 
 router = APIRouter(prefix="/sync/alerts", tags=["alerts"])
@@ -23,8 +25,11 @@ WHERE org_id = %(org)s AND (%(before)s::bigint IS NULL OR id < %(before)s)
 ORDER BY id DESC LIMIT %(limit)s
 """
 _RESOLVE = """
-UPDATE alert SET resolved_at = coalesce(resolved_at, now()) WHERE org_id = %(org)s AND id = %(id)s
-RETURNING id, key, severity, title, detail, count, opened_at, last_at, resolved_at
+WITH old AS (SELECT resolved_at FROM alert WHERE org_id = %(org)s AND id = %(id)s FOR UPDATE)
+UPDATE alert SET resolved_at = coalesce(alert.resolved_at, now()) FROM old
+WHERE org_id = %(org)s AND id = %(id)s
+RETURNING id, org_id, key, severity, title, detail, count, opened_at, last_at, alert.resolved_at,
+          old.resolved_at IS NULL AS closed
 """
 
 
@@ -83,6 +88,9 @@ async def resolve_alert(alert_id: Annotated[int, Path(ge=1, le=MAX_ID)], princip
         if row is None:
             raise not_found("alert", alert_id)
         await audit.record(tx, principal, "alert.resolved", f"alert:{alert_id}", key=row["key"])
+        if row.pop("closed"):
+            await append_events(tx, [alert_event(row, "resolved")])
+        del row["org_id"]
         return Alert(**row)
 
     return await services.units.transaction(resolve)

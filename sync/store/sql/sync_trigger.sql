@@ -10,10 +10,10 @@ WITH wanted AS (
   SELECT org_id, platform, integration_id, sync_type, %(trigger)s, %(options)s, %(requested_by)s FROM wanted
   ORDER BY integration_id, sync_type
   ON CONFLICT (integration_id, sync_type, (trigger = 'backfill')) WHERE state IN ('queued', 'running') DO NOTHING
-  RETURNING id, integration_id, platform, sync_type
+  RETURNING id, org_id, integration_id, platform, sync_type, trigger
 )
-SELECT id, integration_id, platform, sync_type, true AS created FROM added
+SELECT id, org_id, integration_id, platform, sync_type, trigger, true AS created FROM added
 UNION ALL
-SELECT r.id, r.integration_id, r.platform, r.sync_type, false
+SELECT r.id, r.org_id, r.integration_id, r.platform, r.sync_type, r.trigger, false
 FROM wanted w JOIN sync_run r USING (integration_id, sync_type)
 WHERE r.state IN ('queued', 'running') AND (r.trigger = 'backfill') = (%(trigger)s = 'backfill')

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,30 +24,6 @@ from sync.pull.runs import SyncRuns
 from sync.pull.worker import ExitReason, SyncWorker
 from sync.signals import LocalTransport, Signals
 from sync.store.engine import Database
-
-# These run a vendor on the real clock, and now and then one of them looks in vain for something in the second in
-# which it was made (docs/roadmap.md). Until that is understood they run on request: SYNC_VENDOR_STORIES=1. What every
-# connector must do is proved, with the clock stopped, in tests/conformance/connectors.
-collect_ignore = (
-    []
-    if os.environ.get("SYNC_VENDOR_STORIES")
-    else [
-        f"test_{platform}.py"
-        for platform in (
-            "discord",
-            "google_ads",
-            "linkedin",
-            "pinterest",
-            "reddit",
-            "snapchat",
-            "telegram",
-            "tiktok",
-            "twitch",
-            "twitter",
-        )
-    ]
-)
-
 
 ORG = "acme"
 

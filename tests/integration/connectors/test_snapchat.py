@@ -11,13 +11,17 @@ from tests.integration.connectors.conftest import ORG, Office
 
 KINDS = ("campaign", "adsquad", "ad")
 CONTENT = ("stories", "saved_stories", "spotlights")
+UNPACED = {"snapchat.app": 0, "snapchat.token": 0}
 ADS_ONLY = ["snapchat-marketing-api"]
 
 
 @pytest.fixture
 def snapchat(office: Office) -> Snapchat:
+    """Five calls a second would make these tests slow; the limit has a test of its own."""
     vendor = office.world["snapchat"]
     assert isinstance(vendor, Snapchat)
+    vendor.limits.enabled = False
+    office.change(connectors=office.settings.connectors.model_copy(update={"limits": UNPACED}))
     return vendor
 
 
@@ -166,6 +170,8 @@ async def test_a_pending_account_is_left_out_and_lost_roles_block(office: Office
 
 
 async def test_a_limit_parks_and_nobody_calls_meanwhile(office: Office, snapchat: Snapchat) -> None:
+    office.change(connectors=office.settings.connectors.model_copy(update={"limits": {}}))
+    snapchat.limits.enabled = True
     await office.connect("snapchat")
     office.world.faults.add("limited", vendor="snapchat", endpoint="*/stats", count=1)
     (run,) = await office.sync("snapchat", "ads-metrics")

@@ -3,6 +3,7 @@
     kind                 queue        what it does
     http.call            one-off      calls an HTTP endpoint: signed, guarded, retried
     maintenance.purge    maintenance  removes what is older than the settings keep it
+    webhook.apply        one-off      applies what vendors' webhooks brought
 
 Kinds of an installation's plugins come on top. Below: the code that follows the event log.
 """
@@ -14,15 +15,18 @@ from sync.consumers.one_off import HttpCaller, one_off_kinds
 from sync.jobs.catalogue import JobKind
 from sync.plugins import plugin_kinds, plugin_subscribers
 from sync.retention.handlers import retention_kinds
+from sync.signals import Signals
 from sync.store.engine import Database
 from sync.subscriptions.model import Subscriber
+from sync.webhooks.handlers import webhook_kinds
 
 
-def build_catalogue(settings: Settings, database: Database, caller: HttpCaller) -> list[JobKind]:
+def build_catalogue(settings: Settings, database: Database, signals: Signals, caller: HttpCaller) -> list[JobKind]:
     """All kinds, bound to the collaborators of this process."""
     return [
         *one_off_kinds(caller),
         *retention_kinds(database, settings),
+        *webhook_kinds(database, signals, settings),
         *plugin_kinds(settings.plugins),
     ]
 

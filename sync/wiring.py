@@ -61,9 +61,9 @@ async def open_runtime(
         sealer = Sealer(settings.secrets)
         caller = HttpCaller(OrgSecrets(database, sealer), settings.outbound)
         stack.push_async_callback(caller.close)
-        catalogue = Catalogue([*build_catalogue(settings, database, caller), *extra_kinds])
-        await catalogue.install(database)
         signals = Signals(_transport(settings, url))
+        catalogue = Catalogue([*build_catalogue(settings, database, signals, caller), *extra_kinds])
+        await catalogue.install(database)
         await signals.start()
         database.publish = relaxed.publish = signals.publish
         stack.push_async_callback(signals.close)

@@ -61,4 +61,9 @@ def _body(hook: Hook) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-WEBHOOK = Webhook(verify=verify, handshake=handshake, events=events)
+def accepted(hook: Hook) -> HookAnswer:
+    """204 for an event. A command is answered by us later, if at all: 202."""
+    return HookAnswer(204 if "event" in _body(hook) else 202, content_type="application/json")
+
+
+WEBHOOK = Webhook(verify=verify, handshake=handshake, events=events, signed_by="x-signature-ed25519", accepted=accepted)

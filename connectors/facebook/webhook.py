@@ -61,4 +61,11 @@ def _key(entry: dict[str, Any], change: dict[str, Any]) -> str:
     return sha256(told).hexdigest()
 
 
-WEBHOOK = Webhook(verify=verify, handshake=handshake, events=events, verify_handshake=False)
+WEBHOOK = Webhook(
+    verify=verify,
+    handshake=handshake,
+    events=events,
+    verify_handshake=False,
+    signed_by="x-hub-signature-256",
+    challenge="hub.challenge",
+)

@@ -136,7 +136,7 @@ class HookEvent:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """How a vendor's webhooks are answered, checked and read. All three are pure."""
+    """How a vendor's webhooks are recognised, answered, checked and read. All functions are pure."""
 
     verify: Callable[[Hook], bool]
     """Signature and age over the raw body, in constant time."""
@@ -144,6 +144,20 @@ class Webhook:
     handshake: Callable[[Hook], HookAnswer | None] = lambda _hook: None
     """The answer to a challenge; None for everything else. It is asked after `verify` unless it is a GET."""
     verify_handshake: bool = True
+    signed_by: str = ""
+    """The header that this vendor's signature is in and nobody else's: it tells the platform at the common address."""
+    challenge: str = ""
+    """The query parameter of a handshake by GET, for the same purpose."""
+    delivery_id: Callable[[Hook], str] = lambda _hook: ""
+    """What tells apart two deliveries with the same body, where bodies may be equal; a retry has the same."""
+    kept: tuple[str, ...] = ()
+    """Headers that `events` reads; nothing else of a request but its body is stored."""
+    kept_query: tuple[str, ...] = ()
+    """Query parameters that `verify` and `events` read."""
+    address: Callable[[str, Mapping[str, Any]], Mapping[str, str]] = lambda _account, _facts: {}
+    """Those that the address of one integration stands for, from its account and facts."""
+    accepted: Callable[[Hook], HookAnswer] = lambda _hook: HookAnswer()
+    """The answer to a delivery that was stored."""
 
 
 Headers = Mapping[str, str] | Callable[[Context], Mapping[str, str]]

@@ -60,4 +60,11 @@ def _hex(secret: str, message: bytes) -> str:
     return hmac.new(secret.encode(), message, sha256).hexdigest()
 
 
-WEBHOOK = Webhook(verify=verify, handshake=handshake, events=events, verify_handshake=False)
+WEBHOOK = Webhook(
+    verify=verify,
+    handshake=handshake,
+    events=events,
+    verify_handshake=False,
+    signed_by="x-li-signature",
+    challenge="challengeCode",
+)

@@ -57,4 +57,4 @@ def _body(hook: Hook) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-WEBHOOK = Webhook(verify=verify, handshake=handshake, events=events)
+WEBHOOK = Webhook(verify=verify, handshake=handshake, events=events, signed_by="x-slack-signature")

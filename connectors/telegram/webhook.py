@@ -1,14 +1,14 @@
 """Telegram's webhooks: one update per call, proved by a secret in a header, without saying which bot it is for.
 
-So the address names it: `?account=<bot id>&username=<bot name>`, and each bot has a secret of its own, made from that
-of the installation (`secret_of`); whoever calls setWebhook gives it as `secret_token`.
+So the address names it: that of its integration, or `?account=<bot id>&username=<bot name>`. Each bot has a secret of
+its own, made from that of the installation (`secret_of`); whoever calls setWebhook gives it as `secret_token`.
 Source: Telegram Bot API 10.1, setWebhook.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -46,4 +46,14 @@ def _body(hook: Hook) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-WEBHOOK = Webhook(verify=verify, events=events)
+def address(account: str, facts: Mapping[str, Any]) -> dict[str, str]:
+    return {"account": account, "username": str(facts.get("username") or "")}
+
+
+WEBHOOK = Webhook(
+    verify=verify,
+    events=events,
+    signed_by="x-telegram-bot-api-secret-token",
+    kept_query=("account", "username"),
+    address=address,
+)

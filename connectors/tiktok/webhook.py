@@ -61,7 +61,8 @@ def events(hook: Hook) -> Iterator[HookEvent]:
         yield HookEvent(account, key, dirty=("mentions",))
     elif event == "post.publish.no_longer_publicly_available" and content.get("post_id"):
         gone = parse.vanished(str(content["post_id"]))
-        yield HookEvent(account, _key(event, content["post_id"]), records=(gone,))
+        # It may come back and vanish again.
+        yield HookEvent(account, _key(event, content["post_id"], envelope.get("create_time")), records=(gone,))
     elif event.startswith("post.publish."):
         yield HookEvent(account, _key(event, content.get("publish_id")), dirty=("posts",))
 
@@ -78,4 +79,4 @@ def _key(*parts: object) -> str:
     return ":".join(map(str, parts))
 
 
-WEBHOOK = Webhook(verify=verify, events=events)
+WEBHOOK = Webhook(verify=verify, events=events, signed_by="tiktok-signature")

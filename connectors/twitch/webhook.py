@@ -109,4 +109,13 @@ def _body(hook: Hook) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-WEBHOOK = Webhook(verify=verify, handshake=handshake, events=events)
+_PREFIX = "twitch-eventsub-message-"
+WEBHOOK = Webhook(
+    verify=verify,
+    handshake=handshake,
+    events=events,
+    signed_by=f"{_PREFIX}signature",
+    # Bodies may repeat: two streams of a channel end with the same one.
+    delivery_id=lambda hook: _header(hook, "id"),
+    kept=(f"{_PREFIX}id", f"{_PREFIX}type", f"{_PREFIX}timestamp"),
+)

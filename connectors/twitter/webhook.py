@@ -141,4 +141,11 @@ def _older(body: dict[str, Any]) -> Iterator[HookEvent]:
             yield HookEvent(account, f"{name}:{entry_id}", dirty=dirty)
 
 
-WEBHOOK = Webhook(verify=verify, handshake=handshake, events=events, verify_handshake=False)
+WEBHOOK = Webhook(
+    verify=verify,
+    handshake=handshake,
+    events=events,
+    verify_handshake=False,
+    signed_by="x-twitter-webhooks-signature",
+    challenge="crc_token",
+)

@@ -16,6 +16,7 @@ from fastapi.responses import HTMLResponse
 from sync.api import openapi, problems
 from sync.api.auth import TokenVerifier
 from sync.api.control import Control
+from sync.api.hooks import HookDoor
 from sync.api.middleware import BodyLimit, RequestScope
 from sync.api.opening import Opening, RuntimeFactory
 from sync.api.routes import ROUTERS
@@ -35,6 +36,7 @@ _TAGS = [
     {"name": "schedules", "description": "What is enqueued when."},
     {"name": "integrations", "description": "Connected accounts."},
     {"name": "data", "description": "What syncs brought: activities, metrics, mail."},
+    {"name": "webhooks", "description": "What vendors tell us by themselves: their door, and what came through it."},
     {"name": "inbox", "description": "Conversations out of comments and direct messages; replies."},
     {"name": "analytics", "description": "Marketing figures per post and per account."},
     {"name": "alerts", "description": "What a person has to look at."},
@@ -80,6 +82,7 @@ def create_app(settings: Settings, runtime_factory: RuntimeFactory, control: Con
     app.add_middleware(BodyLimit, max_bytes=settings.http.max_body_bytes)
     app.add_middleware(RequestScope)
     return app
+    app.add_middleware(HookDoor, api=app, settings=settings.webhooks)  # the outermost: nothing else sees its calls
 
 
 def app_version() -> str:

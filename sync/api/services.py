@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Request
 
+from connectors.base import Connector
 from connectors.registry import PLATFORMS, describe
 from schedules.platforms import fastest
 from sync.api.backpressure import BackPressure
@@ -33,6 +35,14 @@ from sync.social.analytics import Analytics
 from sync.social.reading import SocialReader
 from sync.store.engine import Database
 
+from sync.subscriptions.rows import Subscriptions
+from sync.subscriptions.sending import Postman
+from sync.subscriptions.targets import Effects
+from sync.webhooks.accounts import NamedAccounts
+from sync.webhooks.intake import Intake
+from sync.webhooks.operations import Deliveries
+from sync.webhooks.platforms import HookedPlatforms
+from sync.webhooks.writer import GroupWriter
 
 class ApiRuntime(Protocol):
     """The part of `sync.wiring.Runtime` that the API uses."""
@@ -70,6 +80,11 @@ class Services:
         self.inbox = Conversations(runtime.database, runtime.signals)
         self.analytics = Analytics(runtime.database)
         self.backpressure = BackPressure(runtime.database, runtime.settings.queue.max_waiting)
+        self.webhooks = _intake(runtime, self.platforms)
+        self.deliveries = Deliveries(runtime.database, runtime.queue)
+        self.effects = Effects(runtime.queue, runtime.catalogue, self.runs)
+        self.subscriptions = Subscriptions(runtime.database, runtime.sealer, self.effects)
+        self.postman = Postman(runtime.database, runtime.sealer, runtime.settings.outbound)
         self.realtime = Hub(runtime.database, runtime.signals, runtime.settings.realtime)
         self.units = Units(runtime.database)
         self.nudger = Nudger(control, self.units)
@@ -96,5 +111,12 @@ def _services(request: Request) -> Services:
     return services
 
 
+        await self.postman.close()
+        await self.webhooks.close()
 Use = Annotated[Services, Depends(_services)]
 """`services: Use` in the signature of a route."""
+def _intake(runtime: ApiRuntime, platforms: Mapping[str, Connector]) -> Intake:
+    writer = GroupWriter(runtime.database, runtime.queue, runtime.settings.webhooks.patience_s)
+    return Intake(HookedPlatforms(runtime.settings, platforms), NamedAccounts(runtime.database), writer)
+
+

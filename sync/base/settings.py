@@ -254,6 +254,8 @@ class RetentionSettings(_Frozen):
     """Cursors of posts and channels where nothing happens any more; one that comes back is read from its start."""
 
 
+    webhook_days: int = Field(default=14, ge=4)
+    """Deliveries of webhooks. A vendor's retry after this long would be taken for something new; TikTok tries 3 days."""
 class AppSettings(_Frozen):
     """Our app at one platform: `SYNC_CONNECTORS__APPS__SLACK__CLIENT_ID`."""
 
@@ -282,6 +284,23 @@ class Settings(_Frozen):
     home: Path = Path("var")
     log_level: str = "INFO"
     log_json: bool = True
+class WebhookSettings(_Frozen):
+    """Webhooks of vendors. Their secrets are those of the apps: SYNC_CONNECTORS__APPS__<SLUG>__SECRETS."""
+
+    public_url: str | None = None
+    """Where vendors reach this installation: `https://sync.acme.test`. With it, Sync registers itself where it can."""
+    max_body_bytes: int = Field(default=1_000_000, ge=1_000, le=20_000_000)
+    body_timeout_s: Seconds = 10.0
+    per_source: int = Field(default=5_000, ge=1)
+    """Calls a second that one replica takes from one address; more are answered 429."""
+    patience_s: Seconds = 2.5
+    """How long a call may wait for its row to be durable; then it is answered 503 and the vendor sends it again."""
+    pull_gap_s: Seconds = 10.0
+    """Least pause between two pulls of one sync type that webhooks ask for."""
+    early_s: Seconds = 30.0
+    """A deletion of something that is not here yet is tried again after this time, and doubled, for an hour or so."""
+
+
     store: StoreSettings = StoreSettings()
     redis: RedisSettings = RedisSettings()
     http: HttpSettings = HttpSettings()
@@ -304,6 +323,7 @@ class Settings(_Frozen):
     def pool(self, name: str) -> PoolSettings:
         return self.pools.get(name, PoolSettings())
 
+    webhooks: WebhookSettings = WebhookSettings()
 
 def load_settings() -> Settings:
     """Read the environment. Errors: pydantic's ValidationError, which names every wrong variable."""

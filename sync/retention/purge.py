@@ -41,6 +41,7 @@ def rules(settings: RetentionSettings) -> tuple[Rule, ...]:
         Rule("alert", "resolved_at", settings.alert_days, "resolved_at IS NOT NULL"),
         Rule("audit", "at", settings.audit_days),
         Rule("activity_quarantine", "last_at", settings.quarantine_days),
+        Rule("webhook_delivery", "received_at", settings.webhook_days),
         Rule("sync_partition", "updated_at", settings.partition_days),
         Rule("sync_partition", "updated_at", _SOON, _ENDED_BACKFILL),
         Rule("rate_bucket", "used_at", _LONGEST_BUDGET, "blocked_until < now()"),

@@ -21,6 +21,7 @@ from sync.api.routes import (
     secrets,
     trigger,
 )
+    webhooks,
 
 ROUTERS = (
     overview.router,
@@ -35,6 +36,8 @@ ROUTERS = (
     consent.router,
     activities.router,
     metrics.router,
+    webhooks.door,
+    webhooks.router,
     mail.router,
     inbox.router,
     analytics.router,

@@ -25,6 +25,7 @@ TABLES = (
     "activity",
     "metric_point",
     "mail_message",
+    "webhook_event",
     "inbox_message",
     "conversation",
     "contact",
@@ -87,7 +88,15 @@ async def test_lists_and_counts_of_another_org_are_empty(api: Api) -> None:
     await populate(api)
     other = {"org": "globex", "role": "viewer"}
     data = ("/sync/activities", "/sync/metrics", "/sync/mail/messages", "/inbox/conversations")
-    own = ("/sync/jobs", "/sync/runs", "/sync/schedules", "/sync/integrations", "/sync/alerts", "/sync/secrets")
+    own = (
+        "/sync/jobs",
+        "/sync/runs",
+        "/sync/schedules",
+        "/sync/integrations",
+        "/sync/alerts",
+        "/sync/secrets",
+        "/sync/webhooks",
+    )
     for path in own + data:
         answer = await api.get(path, **{**other, "role": "operator"})
         assert answer["items"] == [], path

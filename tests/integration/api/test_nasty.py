@@ -62,7 +62,12 @@ async def test_nothing_that_is_sent_is_our_bug(api: Api) -> None:
         for method, operation in methods.items():
             address = path.replace("{sync_type}", "messages").replace("{platform}", "email").replace("{name}", "x")
             plain = address.replace("{job_id}", "1").replace("{run_id}", "1").replace("{integration_id}", "1")
-            plain = plain.replace("{alert_id}", "1").replace("{activity_id}", "1").replace("{mail_id}", "1")
+            plain = (
+                plain.replace("{alert_id}", "1")
+                .replace("{activity_id}", "1")
+                .replace("{mail_id}", "1")
+                .replace("{delivery_id}", "1")
+            )
             requests: list[tuple[str, bytes | None]] = [
                 (plain, json.dumps(variant).encode()) for body in bodies(operation) for variant in variants(body)
             ]

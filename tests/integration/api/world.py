@@ -21,6 +21,7 @@ class World:
     alert: int
     activity: int
     mail: int
+    delivery: int
     conversation: int
     contact: int
     schedule: str = f"{MARK}-schedule"
@@ -35,6 +36,7 @@ class World:
             "alert_id": self.alert,
             "activity_id": self.activity,
             "mail_id": self.mail,
+            "delivery_id": self.delivery,
             "conversation_id": self.conversation,
             "contact_id": self.contact,
             "name": self.secret
@@ -88,6 +90,7 @@ async def populate(api: Api, org: str = "acme") -> World:
         alert=alert,
         activity=activity,
         mail=await add_mail(api, integration["id"], MARK, org),
+        delivery=await add_delivery(api, integration["id"], MARK, org),
         conversation=conversation["id"],
         contact=conversation["contact"]["id"],
     )
@@ -138,6 +141,24 @@ async def add_mail(api: Api, integration: int, subject: str, org: str = "acme") 
             integration,
             subject,
             f'[["Subject", "{subject}"]]',
+        )
+    )
+
+
+async def add_delivery(api: Api, integration: int, account: str, org: str = "acme") -> int:
+    """A webhook that told something about the account of one org, and nothing else."""
+    return int(
+        await api.value(
+            """WITH d AS (
+                 INSERT INTO webhook_delivery (dedup_key, platform, headers, query, body, state, next_at)
+                 VALUES (gen_random_uuid()::text::bytea, 'slack', '{}', '{}', '{"token": "hunter2"}', 'applied', NULL)
+                 RETURNING id
+               )
+               INSERT INTO webhook_event (delivery_id, number, org_id, integration_id, account, key, outcome)
+               SELECT id, 0, %s, %s, %s, 'key', 'applied' FROM d RETURNING delivery_id""",
+            org,
+            integration,
+            account,
         )
     )
 

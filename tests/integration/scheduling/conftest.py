@@ -19,6 +19,7 @@ async def runtime(db: Database, stage: Stage) -> AsyncIterator[FakeRuntime]:
     kinds = [
         scripted(stage),
         scripted(stage, "maintenance.purge", queue="maintenance"),  # what the code's own schedules ask for
+        scripted(stage, "webhook.apply"),
     ]
     async with job_runtime(db, kinds) as runtime:
         yield runtime

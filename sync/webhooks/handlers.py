@@ -1,0 +1,71 @@
+"""The kind `webhook.apply`. Light to import: every pool member has it in its catalogue."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from sync.base.errors import Permanent
+from sync.base.ids import SYSTEM_ORG
+from sync.base.settings import Settings
+from sync.jobs.catalogue import JobKind
+from sync.jobs.context import JobContext
+from sync.jobs.model import NewJob
+from sync.jobs.outcome import Done, Outcome, Snooze
+from sync.jobs.retry import Backoff
+from sync.signals import Signals
+from sync.store.engine import Database
+
+if TYPE_CHECKING:
+    from sync.webhooks.apply import Applier
+
+APPLY = "webhook.apply"
+_LATER = "later"
+_MIN_WAIT_S = 0.2
+
+
+class ApplyWebhooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`later`: the one job that waits for what cannot be done yet."""
+
+    later: bool = False
+
+
+def webhook_kinds(database: Database, signals: Signals, settings: Settings) -> list[JobKind]:
+    """The kinds of this package, for the catalogue."""
+    made: list[Applier] = []
+
+    def applier() -> Applier:
+        if not made:
+            from sync.pull.platforms import platforms
+            from sync.webhooks.apply import Applier
+
+            made.append(Applier(database, signals, settings, platforms(settings)))
+        return made[0]
+
+    async def webhook_apply(args: ApplyWebhooks, ctx: JobContext) -> Outcome:
+        if ctx.job.org_id != SYSTEM_ORG:
+            raise Permanent("webhook.apply works for everybody and belongs to the system.")
+        wait_s = await applier().run()
+        if wait_s is None:
+            return Done()
+        wait_s = max(_MIN_WAIT_S, wait_s)
+        if args.later:
+            return Snooze(wait_s)
+        run_at = datetime.now(UTC) + timedelta(seconds=wait_s)
+        await ctx.queue.enqueue(NewJob(APPLY, ApplyWebhooks(later=True), run_at=run_at, unique_key=_LATER))
+        return Done()
+
+    return [
+        JobKind(
+            kind=APPLY,
+            args=ApplyWebhooks,
+            handler=webhook_apply,
+            queue="one-off",
+            priority=1,
+            timeout_s=300,
+            backoff=Backoff(base_s=1, factor=2, cap_s=60),
+            description="Apply what vendors' webhooks brought, and start the syncs they ask for.",
+        )
+    ]

@@ -35,8 +35,8 @@ _TAGS = [
     {"name": "jobs", "description": "Queued, running, finished and dead jobs."},
     {"name": "schedules", "description": "What is enqueued when."},
     {"name": "integrations", "description": "Connected accounts."},
-    {"name": "data", "description": "What syncs brought: activities, metrics, mail."},
     {"name": "webhooks", "description": "What vendors tell us by themselves: their door, and what came through it."},
+    {"name": "data", "description": "What syncs brought: activities, metrics, mail."},
     {"name": "inbox", "description": "Conversations out of comments and direct messages; replies."},
     {"name": "analytics", "description": "Marketing figures per post and per account."},
     {"name": "alerts", "description": "What a person has to look at."},
@@ -81,8 +81,8 @@ def create_app(settings: Settings, runtime_factory: RuntimeFactory, control: Con
     app.include_router(_pages())
     app.add_middleware(BodyLimit, max_bytes=settings.http.max_body_bytes)
     app.add_middleware(RequestScope)
-    return app
     app.add_middleware(HookDoor, api=app, settings=settings.webhooks)  # the outermost: nothing else sees its calls
+    return app
 
 
 def app_version() -> str:

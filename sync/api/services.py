@@ -34,7 +34,6 @@ from sync.signals import Signals
 from sync.social.analytics import Analytics
 from sync.social.reading import SocialReader
 from sync.store.engine import Database
-
 from sync.subscriptions.rows import Subscriptions
 from sync.subscriptions.sending import Postman
 from sync.subscriptions.targets import Effects
@@ -43,6 +42,7 @@ from sync.webhooks.intake import Intake
 from sync.webhooks.operations import Deliveries
 from sync.webhooks.platforms import HookedPlatforms
 from sync.webhooks.writer import GroupWriter
+
 
 class ApiRuntime(Protocol):
     """The part of `sync.wiring.Runtime` that the API uses."""
@@ -79,12 +79,12 @@ class Services:
         self.mail = MailReader(runtime.database)
         self.inbox = Conversations(runtime.database, runtime.signals)
         self.analytics = Analytics(runtime.database)
-        self.backpressure = BackPressure(runtime.database, runtime.settings.queue.max_waiting)
         self.webhooks = _intake(runtime, self.platforms)
         self.deliveries = Deliveries(runtime.database, runtime.queue)
         self.effects = Effects(runtime.queue, runtime.catalogue, self.runs)
         self.subscriptions = Subscriptions(runtime.database, runtime.sealer, self.effects)
         self.postman = Postman(runtime.database, runtime.sealer, runtime.settings.outbound)
+        self.backpressure = BackPressure(runtime.database, runtime.settings.queue.max_waiting)
         self.realtime = Hub(runtime.database, runtime.signals, runtime.settings.realtime)
         self.units = Units(runtime.database)
         self.nudger = Nudger(control, self.units)
@@ -100,8 +100,15 @@ class Services:
         return found
 
     async def close(self) -> None:
+        await self.postman.close()
+        await self.webhooks.close()
         await self.units.close()
         await self.realtime.close()
+
+
+def _intake(runtime: ApiRuntime, platforms: Mapping[str, Connector]) -> Intake:
+    writer = GroupWriter(runtime.database, runtime.queue, runtime.settings.webhooks.patience_s)
+    return Intake(HookedPlatforms(runtime.settings, platforms), NamedAccounts(runtime.database), writer)
 
 
 def _services(request: Request) -> Services:
@@ -111,12 +118,5 @@ def _services(request: Request) -> Services:
     return services
 
 
-        await self.postman.close()
-        await self.webhooks.close()
 Use = Annotated[Services, Depends(_services)]
 """`services: Use` in the signature of a route."""
-def _intake(runtime: ApiRuntime, platforms: Mapping[str, Connector]) -> Intake:
-    writer = GroupWriter(runtime.database, runtime.queue, runtime.settings.webhooks.patience_s)
-    return Intake(HookedPlatforms(runtime.settings, platforms), NamedAccounts(runtime.database), writer)
-
-

@@ -250,12 +250,12 @@ class RetentionSettings(_Frozen):
     audit_days: int = Field(default=400, ge=1)
     quarantine_days: int = Field(default=90, ge=1)
     """Items of platforms that could not be read, since they last came."""
+    webhook_days: int = Field(default=14, ge=4)
+    """Deliveries of webhooks. A vendor's retry after this long would be taken for something new; TikTok tries 3 days."""
     partition_days: int = Field(default=400, ge=30)
     """Cursors of posts and channels where nothing happens any more; one that comes back is read from its start."""
 
 
-    webhook_days: int = Field(default=14, ge=4)
-    """Deliveries of webhooks. A vendor's retry after this long would be taken for something new; TikTok tries 3 days."""
 class AppSettings(_Frozen):
     """Our app at one platform: `SYNC_CONNECTORS__APPS__SLACK__CLIENT_ID`."""
 
@@ -280,10 +280,6 @@ class ConnectorSettings(_Frozen):
     """Where vendors send people back to after consent; by default below the address of the API."""
 
 
-class Settings(_Frozen):
-    home: Path = Path("var")
-    log_level: str = "INFO"
-    log_json: bool = True
 class WebhookSettings(_Frozen):
     """Webhooks of vendors. Their secrets are those of the apps: SYNC_CONNECTORS__APPS__<SLUG>__SECRETS."""
 
@@ -301,6 +297,10 @@ class WebhookSettings(_Frozen):
     """A deletion of something that is not here yet is tried again after this time, and doubled, for an hour or so."""
 
 
+class Settings(_Frozen):
+    home: Path = Path("var")
+    log_level: str = "INFO"
+    log_json: bool = True
     store: StoreSettings = StoreSettings()
     redis: RedisSettings = RedisSettings()
     http: HttpSettings = HttpSettings()
@@ -319,11 +319,11 @@ class WebhookSettings(_Frozen):
     events: EventSettings = EventSettings()
     retention: RetentionSettings = RetentionSettings()
     connectors: ConnectorSettings = ConnectorSettings()
+    webhooks: WebhookSettings = WebhookSettings()
 
     def pool(self, name: str) -> PoolSettings:
         return self.pools.get(name, PoolSettings())
 
-    webhooks: WebhookSettings = WebhookSettings()
 
 def load_settings() -> Settings:
     """Read the environment. Errors: pydantic's ValidationError, which names every wrong variable."""

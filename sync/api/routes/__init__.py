@@ -20,8 +20,8 @@ from sync.api.routes import (
     schedules,
     secrets,
     trigger,
-)
     webhooks,
+)
 
 ROUTERS = (
     overview.router,
@@ -34,10 +34,10 @@ ROUTERS = (
     schedules.router,
     integrations.router,
     consent.router,
-    activities.router,
-    metrics.router,
     webhooks.door,
     webhooks.router,
+    activities.router,
+    metrics.router,
     mail.router,
     inbox.router,
     analytics.router,

@@ -34,9 +34,6 @@ from sync.signals import Signals
 from sync.social.analytics import Analytics
 from sync.social.reading import SocialReader
 from sync.store.engine import Database
-from sync.subscriptions.rows import Subscriptions
-from sync.subscriptions.sending import Postman
-from sync.subscriptions.targets import Effects
 from sync.webhooks.accounts import NamedAccounts
 from sync.webhooks.intake import Intake
 from sync.webhooks.operations import Deliveries
@@ -81,9 +78,6 @@ class Services:
         self.analytics = Analytics(runtime.database)
         self.webhooks = _intake(runtime, self.platforms)
         self.deliveries = Deliveries(runtime.database, runtime.queue)
-        self.effects = Effects(runtime.queue, runtime.catalogue, self.runs)
-        self.subscriptions = Subscriptions(runtime.database, runtime.sealer, self.effects)
-        self.postman = Postman(runtime.database, runtime.sealer, runtime.settings.outbound)
         self.backpressure = BackPressure(runtime.database, runtime.settings.queue.max_waiting)
         self.realtime = Hub(runtime.database, runtime.signals, runtime.settings.realtime)
         self.units = Units(runtime.database)
@@ -100,7 +94,6 @@ class Services:
         return found
 
     async def close(self) -> None:
-        await self.postman.close()
         await self.webhooks.close()
         await self.units.close()
         await self.realtime.close()

@@ -135,7 +135,7 @@ def _of(thread: dict[str, Any], parent: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _archive(api: Api, ctx: Context, parent: dict[str, Any], kind: str) -> AsyncIterator[dict[str, Any]]:
-    from connectors.http.api import GoneError
+    from connectors.http.errors import GoneError
 
     before, oldest = None, ctx.back_to(FIRST)
     while True:

@@ -81,6 +81,7 @@ BUDGETS = (
     ),
 )
 
+
 def unknown_app(reply: Reply) -> bool:
     """At the token endpoint: an unknown app, or a wrong secret."""
     return reply.at("error.code") == 101 or "client secret" in str(reply.at("error.message", ""))

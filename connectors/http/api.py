@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 from connectors.base import Account, Credentials
 from connectors.http.auth import OAuth2
 from connectors.http.budgets import CALLS, Budget, LocalBudgets
+from connectors.http.errors import GoneError, ResetError, ShrinkError, UnreadableError
 from connectors.http.pagers import Pager, Single
 from connectors.http.request import WHOLE, Context, Reply, Request
 from connectors.http.streams import HttpConnector, Items, find_items
@@ -27,7 +28,6 @@ from sync.base.errors import (
     Permanent,
     RateLimited,
     ScopeMissing,
-    Skippable,
     SyncError,
     Transient,
 )
@@ -45,22 +45,6 @@ REPEATS = 3
 """Empty pages in a row that may lead to themselves."""
 
 Sleep = Callable[[float], Awaitable[None]]
-
-
-class ShrinkError(SyncError):
-    """The vendor wants to be asked for less at a time."""
-
-
-class ResetError(SyncError):
-    """The vendor does not know the page token any more."""
-
-
-class GoneError(Skippable):
-    """What was asked for is not there, or not for us."""
-
-
-class UnreadableError(Skippable):
-    """An answer that has to be kept aside."""
 
 
 class Api:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from connectors.base import Account, Cursor, Page, Pull, find_sync_type
-from connectors.http.api import REPEATS, Api, GoneError, ResetError, ShrinkError, Sleep, UnreadableError, utc_now
+from connectors.http.api import REPEATS, Api, Sleep, utc_now
 from connectors.http.cursors import Asked, DateWindow, Walk
+from connectors.http.errors import GoneError, ResetError, ShrinkError, UnreadableError
 from connectors.http.pagers import Token
 from connectors.http.reports import ReportJob
 from connectors.http.request import WHOLE, Context, Partition, Reply, Request, Span
@@ -158,7 +159,8 @@ class HttpSession:
         """The pages of one partition."""
         now = self._now()
         walk = stream.cursor.begin(state, Asked(now, partition.zone, pull.start, pull.end, pull.run))
-        ctx = Context(self.api.account, self.api.facts, now, partition, size=stream.page_size)
+        size = stream.page_size if walk.token is None else _size_of(state, stream)
+        ctx = Context(self.api.account, self.api.facts, now, partition, size=size)
         walker = _Walker(self.api, stream, walk, ctx)
         try:
             while (span := walk.span) is not None:
@@ -167,6 +169,8 @@ class HttpSession:
                     if walk.span is None and not records and walk.idle and partition.mark is None:
                         return
                     cursor = walk.dump()
+                    if cursor is not None and "walk" in cursor:
+                        cursor["walk"] |= {"size": ctx.size}
                     if cursor is not None and walk.span is None and partition.mark is not None:
                         cursor["seen"] = partition.mark
                     last = max(len(records) - 1, 0) // MOST_RECORDS * MOST_RECORDS
@@ -207,17 +211,17 @@ class _Walker:
                 if self._walk.span != self._span:
                     return
             self._first = self._job.request
+        token = self._walk.token
         try:
             reply = await self._read()
+            items = find_items(self._stream.items, reply)
+            following = self._stream.pager.next(reply, items, self._ctx, token)
         except ShrinkError as error:
             self._shrink(error)
             return
         except ResetError as error:
             self._reset(error)
             return
-        items = find_items(self._stream.items, reply)
-        token = self._walk.token
-        following = self._stream.pager.next(reply, items, self._ctx, token)
         if following is not None and not self._advances(following, token, items):
             return
         records = self._records(items, reply)
@@ -332,6 +336,11 @@ def _finished(state: Cursor | None, pull: Pull) -> bool:
     if state is None or "walk" in state:
         return False
     return bool(state.get("done")) or (pull.run is not None and state.get("run") == pull.run)
+
+
+def _size_of(state: Cursor | None, stream: Stream) -> int:
+    """How long the pages were that a stored token counts."""
+    return int(((state or {}).get("walk") or {}).get("size") or stream.page_size)
 
 
 def _unchanged(partition: Partition, state: Cursor | None, pull: Pull) -> bool:

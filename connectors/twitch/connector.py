@@ -31,6 +31,7 @@ from connectors.http import (
     get,
     on,
 )
+from connectors.http.errors import ShrinkError
 from connectors.http.pagers import Token, put
 from connectors.http.times import zulu
 from connectors.twitch import parse
@@ -44,7 +45,7 @@ PAGER = CursorPager("pagination.cursor", "after")
 WATCHED = timedelta(days=60)
 """How old a video or clip may be to be asked for its views again."""
 CLIPS_MOST = 1000
-"""Of one question; beyond, the same clips come again under new cursors."""
+"""Of one question."""
 
 
 def helix(path: str, **params: Any) -> Request:
@@ -65,14 +66,16 @@ async def identify(api: Api) -> Identity:
 
 @dataclass(frozen=True, slots=True)
 class Clips:
-    """Cursors that end after a thousand clips, as Twitch's do not."""
+    """Beyond a thousand clips Twitch repeats itself under new cursors: then less time has to be asked for."""
 
     resizable: bool = False
 
     def next(self, reply: Reply, items: Sequence[Any], ctx: Context, token: Token | None) -> Token | None:
         cursor = reply.at("pagination.cursor")
         seen = (token["seen"] if isinstance(token, dict) else 0) + len(items)
-        return {"cursor": cursor, "seen": seen} if cursor and seen < CLIPS_MOST else None
+        if cursor and seen >= CLIPS_MOST:
+            raise ShrinkError(f"There are more than {CLIPS_MOST} clips in the time asked for.", code="clips")
+        return {"cursor": cursor, "seen": seen} if cursor else None
 
     def apply(self, request: Request, token: Token) -> Request:
         assert isinstance(token, dict)
@@ -193,7 +196,7 @@ TWITCH = HttpConnector(
             part="clips",
             request=clips,
             pager=Clips(),
-            cursor=DateWindow(step=1, recent=2, lookback=7, first=30),
+            cursor=DateWindow(step=1, recent=2, lookback=7, first=30, finest=timedelta(hours=1)),
             map=parse.clip,
         ),
         Stream(

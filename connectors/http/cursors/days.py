@@ -13,6 +13,8 @@ from connectors.http.pagers import Token
 from connectors.http.request import Span
 from connectors.http.times import day_start, zone
 
+DAY = timedelta(days=1)
+
 
 @dataclass(frozen=True, slots=True)
 class DateWindow:
@@ -21,6 +23,8 @@ class DateWindow:
     step: days in one request. lookback: days that the vendor restates; they are read again every `lookback_every`.
     recent: days read again at every pull. settle: how old a day is when its numbers stay; None for never.
     first: days that the first pull goes back. reach: days that the vendor keeps.
+    finest: how little can be asked for, where a day may be too much and the vendor takes instants.
+    token_life: how long the vendor honours a page token.
     """
 
     step: int = 1
@@ -30,6 +34,8 @@ class DateWindow:
     settle: timedelta | None = None
     first: int = 30
     reach: int = 3650
+    finest: timedelta = DAY
+    token_life: timedelta = timedelta(minutes=30)
     backfills: bool = True
 
     def begin(self, state: Cursor | None, asked: Asked) -> Walk:
@@ -37,7 +43,11 @@ class DateWindow:
 
 
 class _DayWalk:
-    """State: `day` is the last day that was complete when read; `walk` the days under way."""
+    """State: `day` is the last day that was complete when read; `walk` the days under way.
+
+    In the walk: `next` day to `to`, in steps of `step` days; of a day that was too much, `from` (seconds since its
+    beginning) and `part` (seconds at a time). `token` belongs to what was asked for, `of`.
+    """
 
     def __init__(self, kind: DateWindow, state: State, asked: Asked) -> None:
         self._kind, self._asked = kind, asked
@@ -54,6 +64,7 @@ class _DayWalk:
             self._walk["to"] = self._today.isoformat()
         self._done = bool(state.get("done"))
         self._step: int = (self._walk or {}).get("step") or max(kind.step, 1)
+        self._resume()
 
     @property
     def span(self) -> Span | None:
@@ -61,12 +72,11 @@ class _DayWalk:
             return None
         first = date.fromisoformat(self._walk["next"])
         last = min(first + timedelta(days=self._step - 1), date.fromisoformat(self._walk["to"]))
-        return Span(
-            first_day=first,
-            last_day=last,
-            starts_at=day_start(first, self._asked.zone),
-            ends_at=day_start(last + timedelta(days=1), self._asked.zone),
-        )
+        starts, ends = day_start(first, self._asked.zone), day_start(last + DAY, self._asked.zone)
+        if (part := self._walk.get("part")) is not None:
+            starts += timedelta(seconds=self._walk["from"])
+            ends = min(ends, starts + timedelta(seconds=part))
+        return Span(first_day=first, last_day=last, starts_at=starts, ends_at=ends)
 
     @property
     def token(self) -> Token | None:
@@ -81,14 +91,19 @@ class _DayWalk:
 
     def saw(self, items: Sequence[Any], following: Token | None) -> None:
         assert self._walk is not None
+        span = self.span
+        assert span is not None and span.last_day is not None and span.ends_at is not None
         self._walk["n"] = self._walk.get("n", 0) + 1
         self._token = following
         if following is not None:
+            self._walk |= {"token": following, "at": self._asked.now.timestamp(), "of": _name(span)}
             return
-        self._walk.pop("job", None)
-        span = self.span
-        assert span is not None and span.last_day is not None
-        following_day = (span.last_day + timedelta(days=1)).isoformat()
+        self._forget("token", "at", "of", "job")
+        if "part" in self._walk and span.ends_at < day_start(span.last_day + DAY, self._asked.zone):
+            self._walk["from"] += self._walk["part"]
+            return
+        self._forget("from", "part")
+        following_day = (span.last_day + DAY).isoformat()
         if following_day <= self._walk["to"]:
             self._walk["next"] = following_day
             return
@@ -103,15 +118,38 @@ class _DayWalk:
 
     def restart(self) -> None:
         self._token = None
+        self._forget("token", "at", "of")
 
     def shrink(self) -> bool:
-        if self._step <= 1:
+        if self._walk is None:
             return False
-        self._step = max(self._step // 2, 1)
-        if self._walk is not None:
-            self._walk["step"] = self._step
-        self._token = None
+        if self._step > 1:
+            self._step = self._walk["step"] = self._step // 2
+        elif not self._divide(self._walk):
+            return False
+        self.restart()
         return True
+
+    def _divide(self, walk: State) -> bool:
+        """Less than a day at a time."""
+        part = int(walk.get("part", DAY.total_seconds())) // 2
+        if part < self._kind.finest.total_seconds():
+            return False
+        walk |= {"from": walk.get("from", 0), "part": part}
+        return True
+
+    def _resume(self) -> None:
+        """From the page token, if it still leads through the same days."""
+        walk = self._walk or {}
+        young = 0 <= self._asked.now.timestamp() - walk.get("at", 0.0) < self._kind.token_life.total_seconds()
+        if walk.get("token") is not None and young and (span := self.span) is not None and walk["of"] == _name(span):
+            self._token = walk["token"]
+        else:
+            self._forget("token", "at", "of")
+
+    def _forget(self, *names: str) -> None:
+        for name in names:
+            (self._walk or {}).pop(name, None)
 
     def job(self) -> State | None:
         return (self._walk or {}).get("job")
@@ -150,3 +188,8 @@ class _DayWalk:
             back = max(kind.lookback, kind.recent) if full else kind.recent
             start = min(date.fromisoformat(self._day), today - timedelta(days=max(back - 1, 0)))
         return {"next": max(start, oldest).isoformat(), "to": today.isoformat(), "full": full}
+
+
+def _name(span: Span) -> str:
+    assert span.starts_at is not None and span.ends_at is not None
+    return f"{span.starts_at.isoformat()}/{span.ends_at.isoformat()}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -244,28 +244,35 @@ def owner(script: Script, *ids: str) -> Account:
     )
 
 
-async def test_clips_are_asked_for_by_the_day_and_no_further_than_a_thousand() -> None:
-    clip = EXAMPLES["clips"]["data"][0]
+async def test_clips_are_asked_for_by_the_day_and_a_busy_one_in_parts() -> None:
+    """Twitch gives a thousand and then the same again under new cursors."""
+    clip, day = EXAMPLES["clips"]["data"][0], datetime(2026, 11, 1, tzinfo=UTC)
+    made = {f"C{n}": day + timedelta(seconds=72 * n) for n in range(1200)}  # all on the first day
     script = Script()
 
     def answer(request: httpx.Request) -> Any:
+        params = request.url.params
         if request.url.path == "/helix/videos":
             return {"data": [], "pagination": {}}
-        number = len(script.requests)
-        found = [{**clip, "id": f"C{number}-{n}"} for n in range(100)]
-        return {"data": found, "pagination": {"cursor": f"cursor{number}"}}
+        starts, ends = (datetime.fromisoformat(params[name]) for name in ("started_at", "ended_at"))
+        there = [name for name, at in made.items() if starts <= at < ends]
+        place = int(params.get("after", 0))
+        page = [there[(place + n) % 1000] for n in range(100)] if len(there) > 1000 else there[place : place + 100]
+        more = len(there) > 1000 or place + 100 < len(there)
+        found = [{**clip, "id": name, "created_at": made[name].isoformat()} for name in page]
+        return {"data": found, "pagination": {"cursor": str(place + 100)} if more else {}}
 
     script.handler = answer
     days = {"start": date(2026, 11, 1), "end": date(2026, 11, 2), "run": 1}
     found = await collect(TWITCH, "posts", script, owner=owner(script), **days)
-    assert len(found) == 2000
+    assert {record.vendor_id for record in found} == set(made)
     asked = [params for params in script.params if "started_at" in params]
-    windows = {(params["started_at"], params["ended_at"]) for params in asked}
-    assert windows == {
+    assert list(dict.fromkeys((params["started_at"], params["ended_at"]) for params in asked)) == [
         ("2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z"),
+        ("2026-11-01T00:00:00Z", "2026-11-01T12:00:00Z"),
+        ("2026-11-01T12:00:00Z", "2026-11-02T00:00:00Z"),
         ("2026-11-02T00:00:00Z", "2026-11-03T00:00:00Z"),
-    }
-    assert len(asked) == 20
+    ]
     assert script.requests[0].headers["client-id"] == "app"
     assert script.requests[0].headers["authorization"] == "Bearer t0k3n"
 

@@ -191,6 +191,8 @@ class Pull:
     """Both inclusive."""
     run: int | None = None
     """Which run this is; the same for all its attempts."""
+    scheduled: bool = False
+    """Nobody asked for it: what is not due yet may be left out."""
     partitions: Partitions | None = None
     """Cursors of the parts of a sync type (channels, ad accounts), for connectors that have them."""
 

@@ -38,6 +38,8 @@ RECOVER = 5
 """Good pages after which a shrunken page size grows again."""
 AWAY = timedelta(hours=1)
 """How long a partition that is gone, or not for us, is left alone."""
+NEARLY = 0.9
+"""Of its cadence: a part that was pulled a little late last time is not passed over for it."""
 MOST_RECORDS = 1000
 """In one page: an answer of more (a month of a big ad account) comes in parts, so that no transaction is long."""
 
@@ -86,14 +88,28 @@ class HttpSession:
 
     async def pages(self, pull: Pull) -> AsyncGenerator[Page, None]:
         connector = self.api.connector
-        find_sync_type(connector, pull.sync_type)
+        usual = find_sync_type(connector, pull.sync_type).every
         await self.api.identify()
         waits = _Waits()
         for stream in connector.streams_of(pull.sync_type):
+            slow = stream.every > usual
+            if slow and await self._rests(stream, pull):
+                continue
+            parked = waits.count
             async for page in self._stream(stream, pull, waits):
                 yield page
+            if slow and pull.start is None and waits.count == parked:
+                yield Page((), {"at": self._now().timestamp(), "run": pull.run}, more=True, partition=_clock(stream))
         if (error := waits.error()) is not None:
             raise error
+
+    async def _rests(self, stream: Stream, pull: Pull) -> bool:
+        """Whether a part that is slower than its sync type has been pulled not long ago, or earlier in this run."""
+        if pull.partitions is None or pull.start is not None:
+            return False
+        state = (await pull.partitions.load([_clock(stream)])).get(_clock(stream)) or {}
+        early = self._now().timestamp() - state.get("at", 0.0) < stream.every.total_seconds() * NEARLY
+        return (pull.scheduled and early) or _finished(state, pull)
 
     async def _stream(self, stream: Stream, pull: Pull, waits: _Waits) -> AsyncIterator[Page]:
         if stream.partitions is None and not stream.part:
@@ -314,17 +330,24 @@ class _Waits:
 
     def __init__(self) -> None:
         self._first: RateLimited | None = None
+        self.count = 0
 
     def note(self, error: RateLimited) -> bool:
         """False if it concerns them all."""
         if not error.fields.get("part"):
             return False
+        self.count += 1
         if self._first is None or (error.retry_after_s or 0) < (self._first.retry_after_s or 0):
             self._first = error
         return True
 
     def error(self) -> RateLimited | None:
         return self._first
+
+
+def _clock(stream: Stream) -> str:
+    """Where it is kept when a slow part was last pulled. No partition is called so."""
+    return f"{stream.part}~"
 
 
 def _key(stream: Stream, partition: Partition) -> str:

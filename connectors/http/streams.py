@@ -58,6 +58,7 @@ class Stream:
     name: str
     title: str
     every: timedelta
+    """The fastest part gives the sync type its cadence; the schedule passes over slower ones until it is their time."""
     map: Mapper
     """One item to its records. Raising anything puts the item aside (Rejected); None leaves it out."""
     request: Callable[[Context], Request] | None = None

@@ -364,7 +364,7 @@ REDDIT = HttpConnector(
         Stream(
             "engagement-metrics",
             "Visitors by day",
-            every=60 * MINUTES,
+            every=360 * MINUTES,
             part="traffic",
             partitions=moderated,
             request=lambda ctx: get(f"/r/{ctx.vars['name']}/about/traffic", endpoint="traffic"),

@@ -108,6 +108,7 @@ class Puller:
             start=date.fromisoformat(start) if start else None,
             end=date.fromisoformat(end) if end else None,
             run=run.id,
+            scheduled=run.trigger == "schedule",
             partitions=RunPartitions(self._database, run),
         )
 

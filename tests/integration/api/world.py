@@ -24,6 +24,7 @@ class World:
     delivery: int
     conversation: int
     contact: int
+    post: int
     schedule: str = f"{MARK}-schedule"
     secret: str = f"{MARK}-secret"
 
@@ -34,7 +35,7 @@ class World:
             "run_id": self.run,
             "integration_id": self.integration,
             "alert_id": self.alert,
-            "activity_id": self.activity,
+            "activity_id": self.post if template.startswith("/analytics/") else self.activity,
             "mail_id": self.mail,
             "delivery_id": self.delivery,
             "conversation_id": self.conversation,
@@ -93,6 +94,7 @@ async def populate(api: Api, org: str = "acme") -> World:
         delivery=await add_delivery(api, integration["id"], MARK, org),
         conversation=conversation["id"],
         contact=conversation["contact"]["id"],
+        post=await add_activity(api, integration["id"], f"{MARK}-post", org, kind="post"),
     )
 
 

@@ -26,7 +26,7 @@ _SERIES = TypeAdapter(tuple[_Stored, AwareDatetime, AwareDatetime, _Stored])
 _SPAN = timedelta(days=30)
 _SORTED_SPAN = timedelta(days=90)
 Metric = Annotated[str | None, Query(max_length=100, pattern=r"^[^\x00]*$", description="Only this one.")]
-_NUMBER = {
+_NUMBER: dict[str, Any] = {
     "metric": "views",
     "dimensions": {},
     "value": "1204",

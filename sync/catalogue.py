@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from sync.base.settings import Settings
 from sync.consumers.one_off import HttpCaller, one_off_kinds
+from sync.inbox.projector import InboxProjector
 from sync.jobs.catalogue import JobKind
 from sync.plugins import plugin_kinds, plugin_subscribers
 from sync.retention.handlers import retention_kinds
@@ -33,4 +34,4 @@ def build_catalogue(settings: Settings, database: Database, signals: Signals, ca
 
 def build_subscribers(settings: Settings) -> list[Subscriber]:
     """Everything of the code that follows the event log. Runs in the pool `consumer.datatype`."""
-    return [*plugin_subscribers(settings.plugins)]
+    return [InboxProjector(), *plugin_subscribers(settings.plugins)]

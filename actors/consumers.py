@@ -82,10 +82,12 @@ class DatatypeConsumerActor(PoolMemberActor):
     async def _serve(self, runtime: Runtime) -> None:
         from sync.catalogue import build_subscribers
         from sync.jobs.rescue import node_name
-        from sync.subscriptions.consumer import DatatypeConsumer
+        from sync.subscriptions.consumer import DatatypeConsumer, open_outlets
         from sync.subscriptions.presence import Presence
 
-        consumer = DatatypeConsumer(runtime, build_subscribers(self.settings), application=self.name)
+        outlets = open_outlets(runtime)
+        subscribers = build_subscribers(self.settings)
+        consumer = DatatypeConsumer(runtime, subscribers, outlets=outlets, application=self.name)
         await consumer.start()
         self._consumer = consumer
         jobs = asyncio.create_task(super()._serve(runtime)) if self._has_kinds(runtime) else None
@@ -101,6 +103,7 @@ class DatatypeConsumerActor(PoolMemberActor):
             await (failure if failure.done() else jobs or failure)  # one of its loops died: so does this process
         await stopped
         await presence.stop() if jobs is None else await jobs
+        await outlets.postman.close()
 
     async def _stop(self, timeout_s: float) -> None:
         self._leaving = True

@@ -34,6 +34,7 @@ _TAGS = [
     {"name": "runs", "description": "Sync runs: one row per attempt to pull one sync type of one account."},
     {"name": "jobs", "description": "Queued, running, finished and dead jobs."},
     {"name": "schedules", "description": "What is enqueued when."},
+    {"name": "subscriptions", "description": "What your org's events lead to."},
     {"name": "integrations", "description": "Connected accounts."},
     {"name": "webhooks", "description": "What vendors tell us by themselves: their door, and what came through it."},
     {"name": "data", "description": "What syncs brought: activities, metrics, mail."},

@@ -16,6 +16,7 @@ from sync.api.control import Control, Nudger
 from sync.api.problems import problem
 from sync.api.queries import Queries
 from sync.api.units import Units
+from sync.base.errors import Permanent
 from sync.base.sealing import Sealer
 from sync.base.settings import Settings
 from sync.consumers.secrets import OrgSecrets
@@ -34,6 +35,9 @@ from sync.signals import Signals
 from sync.social.analytics import Analytics
 from sync.social.reading import SocialReader
 from sync.store.engine import Database
+from sync.subscriptions.rows import Subscriptions
+from sync.subscriptions.sending import Postman
+from sync.subscriptions.targets import Effects
 from sync.webhooks.accounts import NamedAccounts
 from sync.webhooks.intake import Intake
 from sync.webhooks.operations import Deliveries
@@ -78,6 +82,9 @@ class Services:
         self.analytics = Analytics(runtime.database)
         self.webhooks = _intake(runtime, self.platforms)
         self.deliveries = Deliveries(runtime.database, runtime.queue)
+        self.effects = Effects(runtime.queue, runtime.catalogue, self.runs)
+        self.subscriptions = Subscriptions(runtime.database, runtime.sealer, self.effects)
+        self.postman = Postman(runtime.database, runtime.sealer, runtime.settings.outbound)
         self.backpressure = BackPressure(runtime.database, runtime.settings.queue.max_waiting)
         self.realtime = Hub(runtime.database, runtime.signals, runtime.settings.realtime)
         self.units = Units(runtime.database)
@@ -93,7 +100,18 @@ class Services:
                 sync_type["fastestSeconds"] = floor.total_seconds()
         return found
 
+    def refused_url(self, url: str) -> str | None:
+        """Why this address is not called, as far as its text says; None: it may be."""
+        from sync.base.outbound_http import check_url
+
+        try:
+            check_url(url, self.settings.outbound)
+        except Permanent as error:
+            return str(error)
+        return None
+
     async def close(self) -> None:
+        await self.postman.close()
         await self.webhooks.close()
         await self.units.close()
         await self.realtime.close()

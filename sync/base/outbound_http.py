@@ -13,6 +13,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 import httpx
 
@@ -142,6 +143,22 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             extensions={**request.extensions, "sni_hostname": endpoint.host},
         )
         return await self._inner.handle_async_request(checked)
+
+
+def check_url(text: str, settings: OutboundSettings) -> None:
+    """Whether a URL could be called, without resolving its name. Errors: Permanent (OutboundRefused)."""
+    try:
+        url = httpx.URL(text)
+        endpoint = endpoint_of(url)
+    except (httpx.InvalidURL, UnicodeError, ValueError) as error:
+        raise OutboundRefused(f"This is not a URL: {error}") from error
+    policy = Policy(settings)
+    policy.check_endpoint(endpoint, has_credentials=bool(url.userinfo))
+    try:
+        ip_address(endpoint.host)
+    except ValueError:
+        return
+    policy.check_address(endpoint.host, endpoint.port)
 
 
 def endpoint_of(url: httpx.URL) -> Endpoint:

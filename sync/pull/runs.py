@@ -80,16 +80,18 @@ class SyncRuns:
         *,
         trigger: Trigger = "manual",
         by: str | None = None,
+        tx: Transaction | None = None,
     ) -> TriggeredRuns:
         """Queue runs of every active account that matches, or name the ones already open.
 
         `options`: those of the sync type (a startDate makes it a backfill), and `account` to choose one account.
+        With `tx` the runs stand when the caller's transaction commits.
         Errors: ApiError 404 (nothing of that name), 409 (no account is active), 422 (options).
         """
         options = dict(options or {})
         account = options.pop("account", None)
         self._check_names(platform, sync_type)
-        rows = await self._database.fetch_all(
+        rows = await (tx or self._database).fetch_all(
             _STREAMS, (org_id, platform, platform, sync_type, sync_type, account, account)
         )
         active = [row for row in rows if row["state"] == "active"]
@@ -98,7 +100,13 @@ class SyncRuns:
         chosen = [row for row in active if self._checked(row["platform"], row["sync_type"], options, sync_type)]
         if "startDate" in options:
             trigger = "backfill"
-        triggered = await self._queue([(row["id"], row["sync_type"]) for row in chosen], options, trigger, by)
+        streams = [(row["id"], row["sync_type"]) for row in chosen]
+        if tx is not None:
+            triggered = await self._queue(tx, streams, options, trigger, by)
+            tx.hint("sync", *{f"{org_id}/{run.platform}" for run in triggered})
+            return triggered
+        async with self._database.transaction() as own:
+            triggered = await self._queue(own, streams, options, trigger, by)
         self._wake((org_id, run.platform) for run in triggered)
         return triggered
 
@@ -176,7 +184,8 @@ class SyncRuns:
         if state != "active":
             raise ApiError(409, "The account is not active", f"{old.account} is {state}; reconnect or resume it first.")
         trigger: Trigger = "backfill" if old.trigger == "backfill" else "manual"
-        runs = await self._queue([(old.integration_id, old.sync_type)], dict(old.options), trigger, by)
+        async with self._database.transaction() as tx:
+            runs = await self._queue(tx, [(old.integration_id, old.sync_type)], dict(old.options), trigger, by)
         self._wake([(org_id, old.platform)])
         return runs[0]
 
@@ -206,24 +215,28 @@ class SyncRuns:
         return found
 
     async def _queue(
-        self, streams: Sequence[tuple[int, str]], options: dict[str, Any], trigger: Trigger, by: str | None
+        self,
+        tx: Transaction,
+        streams: Sequence[tuple[int, str]],
+        options: dict[str, Any],
+        trigger: Trigger,
+        by: str | None,
     ) -> TriggeredRuns:
         found: dict[tuple[int, str], TriggeredRun] = {}
         for _ in range(10):
             missing = [stream for stream in streams if stream not in found]
             if not missing:
                 return [found[stream] for stream in streams]
-            async with self._database.transaction() as tx:
-                rows = await tx.fetch_all(
-                    load_sql("sync_trigger"),
-                    {
-                        "integrations": [integration_id for integration_id, _ in missing],
-                        "sync_types": [sync_type for _, sync_type in missing],
-                        "trigger": trigger,
-                        "options": Jsonb(options),
-                        "requested_by": by,
-                    },
-                )
+            rows = await tx.fetch_all(
+                load_sql("sync_trigger"),
+                {
+                    "integrations": [integration_id for integration_id, _ in missing],
+                    "sync_types": [sync_type for _, sync_type in missing],
+                    "trigger": trigger,
+                    "options": Jsonb(options),
+                    "requested_by": by,
+                },
+            )
             for row in rows:
                 run = TriggeredRun(row["id"], row["integration_id"], row["platform"], row["sync_type"], row["created"])
                 found[run.integration_id, run.sync_type] = run

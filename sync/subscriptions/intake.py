@@ -16,6 +16,7 @@ _LOCK = """
 SELECT r.id, r.position, set_config('idle_in_transaction_session_timeout', %(idle_ms)s, true)
 FROM event_reader r
 WHERE r.name = %(name)s AND NOT EXISTS (SELECT FROM queue WHERE name = 'datatype' AND paused_at IS NOT NULL)
+  AND NOT EXISTS (SELECT FROM subscription s WHERE s.reader_id = r.id AND s.state <> 'active')
 FOR NO KEY UPDATE OF r SKIP LOCKED
 """
 # After the lock, in a statement of its own: its snapshot has to see what the holder before us committed.

@@ -39,6 +39,12 @@ _HEAD = f"""
 SELECT seq, event_id AS id, org_id, type, subject, payload, version, causation_id, correlation_id, created_at
 FROM event_backlog WHERE {_KEY} ORDER BY seq LIMIT 1
 """
+_WAKE = """
+UPDATE event_lane l SET next_at = now(), attempts = 0, failing_since = NULL, epoch = l.epoch + 1 FROM (
+  SELECT org_id, subject FROM event_lane WHERE reader_id = %(reader)s AND state = 'waiting' AND NOT leased
+  ORDER BY org_id, subject FOR NO KEY UPDATE) asleep
+WHERE l.reader_id = %(reader)s AND l.org_id = asleep.org_id AND l.subject = asleep.subject
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +113,18 @@ async def settle(tx: Transaction, key: Key) -> bool:
     values = named(key)
     if await tx.fetch_value(f"SELECT EXISTS (SELECT FROM event_backlog WHERE {_KEY})", values):
         await tx.execute(
-            "UPDATE event_lane SET state = 'waiting', next_at = now(), epoch = epoch + 1, attempts = 0,"
+            "UPDATE event_lane SET state = 'waiting', next_at = now(), leased = false, epoch = epoch + 1, attempts = 0,"
             f" failing_since = NULL, error = NULL WHERE {_KEY}",
             values,
         )
         return True
     await tx.execute(f"DELETE FROM event_lane WHERE {_KEY}", values)
     return False
+
+
+async def wake(tx: Transaction, reader_id: int) -> None:
+    """Let every lane that waits for its next try have it now. Locks in the order of `hold`."""
+    await tx.execute(_WAKE, {"reader": reader_id})
 
 
 def named(key: Key) -> dict[str, Any]:

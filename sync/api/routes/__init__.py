@@ -19,6 +19,7 @@ from sync.api.routes import (
     runs,
     schedules,
     secrets,
+    subscriptions,
     trigger,
     webhooks,
 )
@@ -32,6 +33,7 @@ ROUTERS = (
     runs.router,
     jobs.router,
     schedules.router,
+    subscriptions.router,
     integrations.router,
     consent.router,
     webhooks.door,

@@ -31,6 +31,7 @@ _LINKS = {
     "runs": "/sync/runs",
     "jobs": "/sync/jobs",
     "schedules": "/sync/schedules",
+    "subscriptions": "/sync/subscriptions",
     "integrations": "/sync/integrations",
     "alerts": "/sync/alerts",
     "secrets": "/sync/secrets",

@@ -13,6 +13,10 @@ from tests.integration.api.conftest import Api
 from tests.integration.api.world import MARK, World, populate
 
 TABLES = (
+    "subscription",
+    "event_reader",
+    "event_lane",
+    "event_backlog",
     "job",
     "job_scheduled",
     "job_dead",

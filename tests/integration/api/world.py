@@ -25,6 +25,7 @@ class World:
     conversation: int
     contact: int
     post: int
+    subscription: int
     schedule: str = f"{MARK}-schedule"
     secret: str = f"{MARK}-secret"
 
@@ -40,6 +41,7 @@ class World:
             "delivery_id": self.delivery,
             "conversation_id": self.conversation,
             "contact_id": self.contact,
+            "subscription_id": self.subscription,
             "name": self.secret
             if "/secrets/" in template
             else self.schedule
@@ -81,6 +83,8 @@ async def populate(api: Api, org: str = "acme") -> World:
     activity = await add_activity(api, integration["id"], MARK, org)
     async with api.runtime.database.transaction() as tx:
         await InboxProjector().project(tx, [activity])
+    hook = {"type": "webhook", "url": "https://example.com/hook"}
+    subscription = await api.post("/sync/subscriptions", {"name": MARK, "patterns": ["*"], "target": hook}, org=org)
     conversation = (await api.get("/inbox/conversations", org=org))["items"][0]
     return World(
         integration=integration["id"],
@@ -93,6 +97,7 @@ async def populate(api: Api, org: str = "acme") -> World:
         mail=await add_mail(api, integration["id"], MARK, org),
         delivery=await add_delivery(api, integration["id"], MARK, org),
         conversation=conversation["id"],
+        subscription=subscription["id"],
         contact=conversation["contact"]["id"],
         post=await add_activity(api, integration["id"], f"{MARK}-post", org, kind="post"),
     )

@@ -7,17 +7,27 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
+import msgspec
 import pytest
+from pydantic import SecretStr
 
 from sync.base.errors import Transient
-from sync.base.settings import EventSettings, Settings
+from sync.base.sealing import Sealer, new_key
+from sync.base.settings import EventSettings, OutboundSettings, SecretsSettings, Settings
 from sync.events import Event, LoggedEvent, append_events
+from sync.jobs.catalogue import Catalogue, JobKind
+from sync.jobs.queue import Queue
 from sync.jobs.retry import Backoff
+from sync.pull.runs import SyncRuns
 from sync.signals import LocalTransport, Signals
 from sync.store.engine import Database, Transaction
-from sync.subscriptions.consumer import DatatypeConsumer
+from sync.subscriptions.consumer import DatatypeConsumer, Outlets
 from sync.subscriptions.model import Subscriber
+from sync.subscriptions.rows import Subscription, Subscriptions
+from sync.subscriptions.sending import Postman
+from sync.subscriptions.targets import Effects
 
 QUICK = EventSettings(poll_s=0.05, batch=50, handler_timeout_s=10, attempts=3)
 AT_ONCE = Backoff(base_s=0.001, cap_s=0.01, floor_s=0.0)
@@ -34,7 +44,7 @@ class Scribe:
     """Writes one row per event; raises for subjects in `poison`, hangs while `gate` is closed."""
 
     name: str
-    patterns: tuple[str, ...] = ("*",)
+    patterns: tuple[str, ...] = ("thing.*",)
     poison: set[str] = field(default_factory=set)
     weather: int = 0
     calls: Counter[int] = field(default_factory=Counter)
@@ -60,11 +70,42 @@ class Scribe:
                 raise ValueError(f"I cannot take {event.payload['poison']}.")
 
 
+class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    text: str
+    event: dict[str, Any]
+
+
+async def _unused(_args: Any, _ctx: Any) -> None:
+    raise AssertionError("No worker runs in these tests.")
+
+
 @dataclass
 class World:
     db: Database
     signals: Signals
     settings: Settings
+    queue: Queue
+    catalogue: Catalogue
+    sealer: Sealer
+
+    def __post_init__(self) -> None:
+        runs = SyncRuns(self.db, self.signals)
+        self.outlet = Effects(self.queue, self.catalogue, runs)
+        self.subscriptions = Subscriptions(self.db, self.sealer, self.outlet)
+
+    async def subscribe(
+        self,
+        target: dict[str, Any],
+        *patterns: str,
+        org: str = "acme",
+        name: str = "one",
+        wanted: dict[str, Any] | None = None,
+    ) -> Subscription:
+        async with self.db.transaction() as tx:
+            row, self.secret = await self.subscriptions.create(
+                tx, org, name, patterns or ("*",), wanted or {}, target, "ada"
+            )
+        return row
 
     @property
     def database(self) -> Database:
@@ -72,12 +113,15 @@ class World:
 
     @asynccontextmanager
     async def consumer(self, *subscribers: Subscriber) -> AsyncIterator[DatatypeConsumer]:
-        consumer = DatatypeConsumer(self, subscribers, backoff=AT_ONCE)
+        postman = Postman(self.db, self.sealer, self.settings.outbound)
+        outlets = Outlets(self.outlet, postman)
+        consumer = DatatypeConsumer(self, subscribers, outlets=outlets, backoff=AT_ONCE, webhook_backoff=AT_ONCE)
         await consumer.start()
         try:
             yield consumer
         finally:
             await consumer.stop()
+            await postman.close()
 
     async def write(self, *events: Event) -> None:
         async with self.db.transaction() as tx:
@@ -96,7 +140,8 @@ class World:
         return found
 
     async def ids(self) -> list[int]:
-        return [row["id"] for row in await self.db.fetch_all("SELECT id FROM event ORDER BY id")]
+        rows = await self.db.fetch_all("SELECT id FROM event WHERE type LIKE 'thing.%' ORDER BY id")
+        return [row["id"] for row in rows]
 
 
 async def eventually(check: Callable[[], Awaitable[bool]], what: str = "it", timeout_s: float = 60) -> None:
@@ -118,6 +163,12 @@ async def world(db: Database) -> AsyncIterator[World]:
     await signals.start()
     db.publish = signals.publish
     await db.execute(SCHEMA)
-    await db.execute("INSERT INTO queue (name, pool) VALUES ('datatype', 'consumer.datatype') ON CONFLICT DO NOTHING")
-    yield World(db, signals, Settings(events=QUICK))
+    catalogue = Catalogue([JobKind("note.taken", Note, _unused)])
+    await catalogue.install(db)
+    queue = Queue(db, signals, catalogue)
+    await queue.open()
+    sealer = Sealer(SecretsSettings(keys={"k": SecretStr(new_key())}, current="k"))
+    settings = Settings(events=QUICK, outbound=OutboundSettings(allow="127.0.0.1/32"))
+    yield World(db, signals, settings, queue, catalogue, sealer)
+    await queue.close()
     await signals.close()

@@ -57,7 +57,8 @@ CREATE TABLE event_lane (
   org_id text COLLATE "C" NOT NULL,
   subject text COLLATE "C" NOT NULL,
   state text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'parked')),
-  next_at timestamptz NOT NULL DEFAULT now(),  -- also the end of the lease of whoever delivers it now
+  next_at timestamptz NOT NULL DEFAULT now(),
+  leased boolean NOT NULL DEFAULT false,    -- somebody sends its events now, until next_at at the latest
   epoch bigint NOT NULL DEFAULT 0,
   attempts int NOT NULL DEFAULT 0,          -- of its first event
   failing_since timestamptz,                -- its first event has failed since then

@@ -99,6 +99,7 @@ async def test_lists_and_counts_of_another_org_are_empty(api: Api) -> None:
         "/sync/integrations",
         "/sync/alerts",
         "/sync/secrets",
+        "/sync/subscriptions",
         "/sync/webhooks",
     )
     for path in own + data:

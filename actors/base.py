@@ -13,8 +13,8 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Any, TypeVar
 
 import ray
 
@@ -23,9 +23,6 @@ from sync.base.errors import LeaseLost, Transient
 from sync.base.logs import configure_logging, get_logger
 from sync.base.settings import Settings
 from sync.supervision.model import Pulse
-
-if TYPE_CHECKING:
-    from sync.wiring import Runtime
 
 T = TypeVar("T")
 log = get_logger(__name__)
@@ -66,7 +63,7 @@ class HostActor(ABC):
         return self.name  # shown by the dashboard and in front of forwarded log lines
 
     @abstractmethod
-    async def _serve(self, runtime: Runtime) -> None:
+    async def _serve(self, runtime: Any) -> None:
         """Host the object until it is told to stop or has nothing left to do."""
 
     @abstractmethod
@@ -97,14 +94,18 @@ class HostActor(ABC):
             await self._serve(runtime)
         self.state = "finished"
 
-    async def _open(self, stack: AsyncExitStack) -> Runtime:
-        """The runtime, as soon as PostgreSQL can be reached."""
+    def _runtime(self) -> AbstractAsyncContextManager[Any]:
+        """What `_serve` gets. Everything, unless an actor needs less."""
         from sync.wiring import open_runtime
 
+        return open_runtime(self.settings, application=self.name)
+
+    async def _open(self, stack: AsyncExitStack) -> Any:
+        """The runtime, as soon as PostgreSQL can be reached."""
         pause_s = 0.5
         while True:
             try:
-                return await stack.enter_async_context(open_runtime(self.settings, application=self.name))
+                return await stack.enter_async_context(self._runtime())
             except Exception as error:
                 log.warning(
                     "actor.waiting", actor=self.name, error=str(error), exc_info=not isinstance(error, Transient)

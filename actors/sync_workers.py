@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from sync.base.settings import Settings
 
 if TYPE_CHECKING:
     from sync.pull.worker import SyncWorker
-    from sync.wiring import Runtime
+    from sync.wiring import Core
 
 log = get_logger(__name__)
 
@@ -49,7 +50,12 @@ class SyncWorkerActor(HostActor):
             return {"org_id": self.org_id, "platform": self.platform, "runs": ()}
         return dataclasses.asdict(self._worker.info())
 
-    async def _serve(self, runtime: Runtime) -> None:
+    def _runtime(self) -> AbstractAsyncContextManager[Core]:
+        from sync.wiring import open_core
+
+        return open_core(self.settings, application=self.name)
+
+    async def _serve(self, runtime: Core) -> None:
         from sync.jobs.rescue import node_name
         from sync.pull.worker import ExitReason, SyncWorker
 

@@ -2,43 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
 from connectors.base import Connector, find_sync_type
-from connectors.discord.connector import DISCORD
-from connectors.facebook.connector import FACEBOOK
-from connectors.google_ads.connector import GOOGLE_ADS
-from connectors.imap.connector import ImapConnector
-from connectors.linkedin.connector import LINKEDIN
-from connectors.pinterest.connector import PINTEREST
-from connectors.reddit.connector import REDDIT
-from connectors.slack.connector import SLACK
-from connectors.snapchat.connector import SNAPCHAT
-from connectors.telegram.connector import TELEGRAM
-from connectors.tiktok.connector import TIKTOK
-from connectors.twitch.connector import TWITCH
-from connectors.twitter.connector import TWITTER
 from sync.base.errors import ConfigurationError
 
-PLATFORMS: Mapping[str, Connector] = {
-    connector.platform: connector
-    for connector in (
-        ImapConnector(),
-        DISCORD,
-        FACEBOOK,
-        GOOGLE_ADS,
-        LINKEDIN,
-        PINTEREST,
-        REDDIT,
-        SLACK,
-        SNAPCHAT,
-        TELEGRAM,
-        TIKTOK,
-        TWITCH,
-        TWITTER,
-    )
-}
+
+class Registry(Mapping[str, Connector]):
+    """Imports a connector when it is asked for: a process that works for one platform loads no other."""
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        """`places`: module:name of the connector by platform."""
+        self._places = places
+
+    def __getitem__(self, platform: str) -> Connector:
+        module, _, name = self._places[platform].partition(":")
+        connector: Connector = getattr(import_module(module), name)
+        return connector
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, platform: object) -> bool:
+        return platform in self._places
+
+
+PLATFORMS: Mapping[str, Connector] = Registry(
+    {
+        "email": "connectors.imap.connector:IMAP",
+        "discord": "connectors.discord.connector:DISCORD",
+        "facebook": "connectors.facebook.connector:FACEBOOK",
+        "google_ads": "connectors.google_ads.connector:GOOGLE_ADS",
+        "linkedin": "connectors.linkedin.connector:LINKEDIN",
+        "pinterest": "connectors.pinterest.connector:PINTEREST",
+        "reddit": "connectors.reddit.connector:REDDIT",
+        "slack": "connectors.slack.connector:SLACK",
+        "snapchat": "connectors.snapchat.connector:SNAPCHAT",
+        "telegram": "connectors.telegram.connector:TELEGRAM",
+        "tiktok": "connectors.tiktok.connector:TIKTOK",
+        "twitch": "connectors.twitch.connector:TWITCH",
+        "twitter": "connectors.twitter.connector:TWITTER",
+    }
+)
 
 
 def find_connector(platform: str, platforms: Mapping[str, Connector] = PLATFORMS) -> Connector:

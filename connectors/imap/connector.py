@@ -153,3 +153,6 @@ def _by_bytes(uids: Sequence[int], sizes: dict[int, int]) -> Iterable[list[int]]
 
 def _day_before(day: date | None) -> date | None:
     return day - timedelta(days=1) if day else None
+
+
+IMAP = ImapConnector()

@@ -15,7 +15,8 @@ V = TypeVar("V")
 
 def platforms(settings: Settings) -> Mapping[str, Connector]:
     """By slug; a plugin may replace one of ours. Errors: ConfigurationError for a plugin that cannot be imported."""
-    return {**PLATFORMS, **plugin_connectors(settings.plugins)}
+    brought = plugin_connectors(settings.plugins)
+    return {**PLATFORMS, **brought} if brought else PLATFORMS
 
 
 def installation(settings: Settings, platform: str) -> Installation:

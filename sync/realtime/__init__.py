@@ -19,7 +19,8 @@ answered by `reset`: the client reads what it shows anew and continues from the 
 |---|---|
 | a signal is lost | the poll delivers, `poll_s` later |
 | PostgreSQL restarts | the tail and catching-up listeners go on where they were |
-| a client is slow | its buffer fills, it is dropped with 4420 and resumes by its cursor |
+| events come in a burst | who does not take them fast enough reads on from the log, at its own pace |
+| a client is slow | taking nothing for `send_timeout_s`, or too far behind, it is dropped with 4420 |
 | the process ends | clients are told 1012 and resume elsewhere |
 
 Without a connection nothing runs here: no task, no query.

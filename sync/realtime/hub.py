@@ -18,8 +18,10 @@ from sync.realtime.protocol import (
     Close,
     Frame,
     event_message,
+    failed,
     message,
     restarting,
+    slow_consumer,
     token_expired,
     too_many_connections,
 )
@@ -58,6 +60,10 @@ class _Reset(Exception):
         self.detail = detail
 
 
+class _TooFar(Exception):
+    """A listener would have to read more than anybody should."""
+
+
 class Hub:
     """One per process. Every method belongs to its event loop."""
 
@@ -79,6 +85,7 @@ class Hub:
         self._of_org: Counter[str] = Counter()
         self._catching_up = asyncio.Semaphore(_CATCHING_UP)
         self._sweeper: asyncio.Task[None] | None = None
+        self._behind: set[asyncio.Task[None]] = set()
         self._draining = False
 
     @property
@@ -138,6 +145,9 @@ class Hub:
             for listener in listeners:
                 listener.close(restarting())
         await self._tail.stop()
+        for task in self._behind:
+            task.cancel()
+        await asyncio.gather(*self._behind, return_exceptions=True)
         if self._sweeper is not None:
             self._sweeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -157,8 +167,9 @@ class Hub:
             listener.after = position.id
             try:
                 return await self._catch_up(listener, position)
-            except _Reset as reset:
-                position = await self._reset(listener, reset)
+            except _TooFar:
+                detail = f"More than {self.settings.replay_limit} events have happened since."
+                position = await self._reset(listener, _Reset("too-far-behind", detail))
 
     def reselect(self, listener: Listener, selection: Selection) -> None:
         """Deliver something else from now on."""
@@ -186,7 +197,7 @@ class Hub:
             async for events in self._between(listener, position, upto):
                 left -= len(events)
                 if left < 0:
-                    raise _Reset("too-far-behind", f"More than {self.settings.replay_limit} events have happened.")
+                    raise _TooFar
                 for event in events:
                     topic = topic_of(event.type)
                     if topic is not None and listener.selection.wants(topic, event, listener.user):
@@ -228,7 +239,24 @@ class Hub:
                     break
                 if event.id > listener.after and listener.selection.wants(topic, event, listener.user):
                     frame = frame or event_message(topic, event)
-                    listener.offer(frame)
+                    if not listener.offer(frame):
+                        self._fall_behind(listener, Position(event.id - 1))
+
+    def _fall_behind(self, listener: Listener, position: Position) -> None:
+        """Events came faster than the client takes them: from here on it reads them itself, at its own pace."""
+        listener.fall_behind()
+        task = asyncio.create_task(self._keep_up(listener, position), name="realtime.behind")
+        self._behind.add(task)
+        task.add_done_callback(self._behind.discard)
+
+    async def _keep_up(self, listener: Listener, position: Position) -> None:
+        try:
+            await self._catch_up(listener, position)
+        except _TooFar:
+            listener.close(slow_consumer())
+        except Exception:
+            log.exception("realtime.bug")
+            listener.close(failed())
 
     async def _sweep(self) -> None:
         try:

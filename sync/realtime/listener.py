@@ -103,17 +103,20 @@ class Listener:
     def waiting(self) -> int:
         return len(self._buffer)
 
-    def offer(self, frame: Frame) -> None:
-        """Something live: sent, or held back while the listener catches up. Ends a listener that does not keep up."""
-        if self.closed is not None:
-            return
-        if self._held is None:
-            self.push(frame)
-        elif not self._overflowed and not self._held.put(frame):
-            self._overflowed = True
-            self._held.clear()
+    def offer(self, frame: Frame) -> bool:
+        """Something live: sent, or held back while the listener catches up. False when it does not keep up."""
+        if self._held is not None:
+            if not self._overflowed and not self._held.put(frame):
+                self._overflowed = True
+                self._held.clear()
+            return True
+        if self.closed is None and not self._buffer.put(frame):
+            return False
+        _wake(self._arrived)
+        return True
 
     def push(self, frame: Frame) -> None:
+        """Something beside the stream, or read for this listener, who has room for it: else it is ended."""
         if self.closed is not None:
             return
         if not self._buffer.put(frame):
@@ -121,8 +124,14 @@ class Listener:
         _wake(self._arrived)
 
     def hold(self) -> None:
+        """Keep what comes live until `release`."""
         self._held = Buffer(self._limits)
         self._overflowed = False
+
+    def fall_behind(self) -> None:
+        """Let what comes live pass until the next `hold`: it will be read."""
+        self.hold()
+        self._overflowed = True
 
     async def release(self) -> bool:
         """Let what was held follow, and be live. False when it was too much: then it is lost, and has to be read."""

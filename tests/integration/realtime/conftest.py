@@ -2,41 +2,74 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import uvicorn
 
+from sync.api.app import create_app
+from sync.api.control import NoControl
 from sync.base.settings import RealtimeSettings, Settings
 from sync.events import Event, append_events
+from sync.realtime import Hub
 from sync.store.engine import Database
+from sync.wiring import open_runtime
 from tests.integration.api.conftest import settings_for
-from tests.integration.api.test_server import running
-
-Happen = Callable[..., Any]
+from tests.services import free_port
 
 
-def realtime(pg_url: str, **settings: Any) -> Settings:
-    return settings_for(pg_url, realtime=RealtimeSettings(**{"poll_s": 0.2, **settings}))
+@dataclass(frozen=True)
+class Replica:
+    """A serving process, as far as it can be one inside the test's."""
+
+    port: int
+    hub: Hub
+    server: uvicorn.Server
 
 
-@pytest.fixture
-async def port(pg_url: str) -> AsyncIterator[int]:
-    async with running(realtime(pg_url)) as port:
-        yield port
+def live_settings(pg_url: str, *, more: dict[str, Any] | None = None, **realtime: Any) -> Settings:
+    """Patient by default: what a test waits for comes by the signal, and by the poll only where it says so."""
+    return settings_for(pg_url, realtime=RealtimeSettings(**realtime), **(more or {}))
 
 
 @contextlib.asynccontextmanager
-async def two(first: Settings, second: Settings) -> AsyncIterator[tuple[int, int]]:
-    async with running(first) as one, running(second) as other:
-        yield one, other
+async def replica(settings: Settings) -> AsyncIterator[Replica]:
+    app = create_app(settings, lambda: open_runtime(settings, application="api"), NoControl())
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, lifespan="on"))
+    task = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+        assert not task.done(), "the server did not start"
+    try:
+        yield Replica(port, app.state.services.realtime, server)
+    finally:
+        server.should_exit = True
+        await task
 
 
-def happened(number: int, *, org: str = "acme", type: str = "sync.completed", **payload: Any) -> Event:
-    return Event(org, type, f"thing:{number % 7}", {"number": number, **payload})
+@pytest.fixture
+async def one(pg_url: str) -> AsyncIterator[Replica]:
+    async with replica(live_settings(pg_url, poll_s=0.2)) as running:
+        yield running
 
 
 async def happen(db: Database, *numbers: int, org: str = "acme", type: str = "sync.completed", **payload: Any) -> None:
+    """One event per number, all of one transaction."""
     async with db.transaction() as tx:
-        await append_events(tx, [happened(number, org=org, type=type, **payload) for number in numbers])
+        await append_events(
+            tx, [Event(org, type, f"thing:{number % 7}", {"number": number, **payload}) for number in numbers]
+        )
+
+
+def numbers(events: list[dict[str, Any]]) -> list[int]:
+    return [event["payload"]["number"] for event in events]
+
+
+def busy() -> set[str]:
+    """What runs for listeners."""
+    return {task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("realtime.")}

@@ -12,7 +12,9 @@ from psycopg.types.json import Jsonb
 from connectors.base import Connector, SyncType, find_sync_type
 from connectors.registry import PLATFORMS, find_connector
 from sync.base.errors import ApiError, ConfigurationError, Transient
+from sync.events import append_events
 from sync.pull.model import Run, Trigger, TriggeredRun
+from sync.pull.telling import WATCHED, row_event
 from sync.signals import Signals
 from sync.store.engine import Database, Transaction
 from sync.store.sql import load_sql
@@ -32,7 +34,7 @@ UPDATE sync_run
 SET cancel_requested = true, state = CASE state WHEN 'queued' THEN 'cancelled' ELSE state END,
     finished_at = CASE state WHEN 'queued' THEN now() ELSE finished_at END
 WHERE id = %s AND org_id = %s AND state IN ('queued', 'running')
-RETURNING platform, state"""
+RETURNING id, org_id, integration_id, platform, sync_type, trigger, state"""
 # Same condition as the claim: a pair that is named here finds work when its worker starts.
 _READY = """
 SELECT r.org_id, r.platform
@@ -169,6 +171,8 @@ class SyncRuns:
             row = await tx.fetch_one(_CANCEL, (run_id, org_id))
             if row is not None:
                 await self._audit(tx, org_id, "sync.cancel", run_id, by)
+                if row["state"] == "cancelled":
+                    await append_events(tx, [row_event(row, "sync.cancelled")])
         run = await self.show(org_id, run_id)
         if row is None:
             raise ApiError(409, "The run has ended", f"Sync run {run_id} is {run.state}.")
@@ -237,6 +241,9 @@ class SyncRuns:
                     "requested_by": by,
                 },
             )
+            if trigger in WATCHED:
+                created = [row for row in rows if row["created"]]
+                await append_events(tx, [row_event(row, "sync.queued", by=by) for row in created])
             for row in rows:
                 run = TriggeredRun(row["id"], row["integration_id"], row["platform"], row["sync_type"], row["created"])
                 found[run.integration_id, run.sync_type] = run

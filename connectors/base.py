@@ -161,6 +161,10 @@ class Known(Protocol):
         """Vendor ids of records not older than `since`, newest first, in batches of 100."""
         ...
 
+    def living(self, kind: str, prefix: str, data: Mapping[str, str]) -> AsyncIterator[list[str]]:
+        """Vendor ids that begin so, of all records with this in their data that are not deleted, in batches."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Account:

@@ -118,3 +118,13 @@ class Rejected(msgspec.Struct, kw_only=True):
     error: str
     raw: Any
     place: str | None = None
+
+
+class Warned(msgspec.Struct, kw_only=True):
+    """Something a person has to look at: an open alert until the same comes with `over`."""
+
+    key: str
+    """Which of a sync type's."""
+    title: str
+    detail: str | None = None
+    over: bool = False

@@ -20,6 +20,7 @@ from connectors.http import (
     Ephemeral,
     HttpConnector,
     SinceIdPager,
+    Listed,
     Snapshot,
     Static,
     Stream,
@@ -136,6 +137,7 @@ DISCORD = HttpConnector(
             map=parse.member,
             verdicts=(on(code=50001, then=GONE),),  # without the members intent the rest goes on
         ),
+            listed=Listed("profile", lambda item, _ctx: item["user"]["id"], data={"what": "member"}),
         Stream(
             "engagement-metrics",
             "Reactions, polls, edits and deletions of recent messages",

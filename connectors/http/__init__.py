@@ -13,6 +13,7 @@ from connectors.http.cursors import (
     back_walk,
     sequence,
 )
+from connectors.http.listed import Listed
 from connectors.http.pagers import (
     CursorPager,
     LinkPager,
@@ -79,6 +80,7 @@ __all__ = [
     "HttpConnector",
     "Identity",
     "LinkPager",
+    "Listed",
     "NextUrlPager",
     "OAuth2",
     "OffsetPager",

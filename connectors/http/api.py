@@ -22,6 +22,7 @@ from connectors.http.pagers import Pager, Single
 from connectors.http.request import WHOLE, Context, Reply, Request
 from connectors.http.streams import HttpConnector, Items, find_items
 from connectors.http.verdicts import Judgement, Problem, Rule, Verdict, judge, retry_after
+from connectors.records import ActivityKind
 from sync.base.errors import (
     ConfigurationError,
     IntegrationRevoked,
@@ -136,6 +137,12 @@ class Api:
         """Vendor ids of records our store holds already, newest first, 100 at a time."""
         if self.account.known is not None:
             async for ids in self.account.known.recent(kinds, since):
+                yield ids
+
+    async def living(self, kind: ActivityKind, prefix: str, data: Mapping[str, str]) -> AsyncIterator[list[str]]:
+        """Vendor ids of all records of a kind that our store holds and that are not deleted."""
+        if self.account.known is not None:
+            async for ids in self.account.known.living(kind, prefix, data):
                 yield ids
 
     async def identify(self) -> None:

@@ -19,12 +19,13 @@ from connectors.base import Account, Cursor, Page, Pull, find_sync_type
 from connectors.http.api import REPEATS, Api, Sleep, utc_now
 from connectors.http.cursors import Asked, DateWindow, Walk
 from connectors.http.errors import GoneError, ResetError, ShrinkError, UnreadableError
+from connectors.http.listed import Census
 from connectors.http.pagers import Token
 from connectors.http.reports import ReportJob
 from connectors.http.request import WHOLE, Context, Partition, Reply, Request, Span
 from connectors.http.streams import HttpConnector, Record, Stream, find_items
 from connectors.http.times import day_start
-from connectors.records import MetricRecord, Rejected
+from connectors.records import MetricRecord, Rejected, Warned
 from sync.base.errors import Permanent, RateLimited, Transient
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     import httpx
 
+Handed = Record | Rejected | Warned
 BATCH = 100
 """Partitions whose cursors are loaded together."""
 RECOVER = 5
@@ -177,14 +179,21 @@ class HttpSession:
         walk = stream.cursor.begin(state, Asked(now, partition.zone, pull.start, pull.end, pull.run))
         size = stream.page_size if walk.token is None else _size_of(state, stream)
         ctx = Context(self.api.account, self.api.facts, now, partition, size=size)
-        walker = _Walker(self.api, stream, walk, ctx)
+        census = None
+        if stream.listed is not None and pull.start is None:
+            census = Census(stream.listed, self.api, ctx, state, begun="walk" in (state or {}))
+        walker = _Walker(self.api, stream, walk, ctx, census)
         try:
             while (span := walk.span) is not None:
                 ctx.span = span
                 async for records in walker.step():
-                    if walk.span is None and not records and walk.idle and partition.mark is None:
+                    if walk.span is None and not records and walk.idle and partition.mark is None and census is None:
                         return
                     cursor = walk.dump()
+                    if census is not None and cursor is not None:
+                        if walk.span is None:
+                            records.extend(await census.close())
+                        cursor |= census.state
                     if cursor is not None and "walk" in cursor:
                         cursor["walk"] |= {"size": ctx.size}
                     if cursor is not None and walk.span is None and partition.mark is not None:
@@ -206,8 +215,8 @@ class HttpSession:
 class _Walker:
     """Reads pages of one partition, adapting to what the vendor can bear."""
 
-    def __init__(self, api: Api, stream: Stream, walk: Walk, ctx: Context) -> None:
-        self._api, self._stream, self._walk, self._ctx = api, stream, walk, ctx
+    def __init__(self, api: Api, stream: Stream, walk: Walk, ctx: Context, census: Census | None = None) -> None:
+        self._api, self._stream, self._walk, self._ctx, self._census = api, stream, walk, ctx, census
         self._job = ReportJob(api, stream.report, walk, ctx) if stream.report else None
         self._span: Span | None = None
         self._first: Request | None = None
@@ -217,7 +226,7 @@ class _Walker:
         self._resets = 0
         self._good = 0
 
-    async def step(self) -> AsyncIterator[list[Record | Rejected]]:
+    async def step(self) -> AsyncIterator[list[Handed]]:
         """Read one page (or move a report on) and give its records; the walk is at the place after it."""
         if self._walk.span != self._span:
             self._span, self._first, self._tokens = self._walk.span, None, set()
@@ -242,6 +251,8 @@ class _Walker:
             return
         records = self._records(items, reply)
         self._walk.saw(items, following)
+        if self._census is not None:
+            self._census.saw(items, following)
         self._grow()
         self._pages += 1
         if self._pages > self._stream.max_pages:
@@ -275,6 +286,8 @@ class _Walker:
         if self._resets > 1:
             raise error if isinstance(error, Permanent) else Transient(str(error), code="reset_cursor")
         self._walk.restart()
+        if self._census is not None:
+            self._census.spoil()
         self._first, self._tokens, self._ctx.span = None, set(), self._walk.span or Span()
 
     def _shrink(self, error: ShrinkError) -> None:
@@ -295,11 +308,11 @@ class _Walker:
             self._ctx.size, self._good = min(self._ctx.size * 2, self._stream.page_size), 0
             self._first = None if self._job is None else self._first
 
-    def _records(self, items: Iterable[Any], reply: Reply) -> list[Record | Rejected]:
+    def _records(self, items: Iterable[Any], reply: Reply) -> list[Handed]:
         ctx, mapper = self._ctx, self._stream.map
         ctx.body = None if reply.request.raw else reply.data
         final_before = self._final_before()
-        out: list[Record | Rejected] = []
+        out: list[Handed] = []
         for item in items:
             try:
                 if not self._walk.wants(item):

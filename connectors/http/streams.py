@@ -17,6 +17,7 @@ from connectors.base import BACKFILL_OPTIONS, Account, Field, Session, SyncType
 from connectors.http.auth import Auth
 from connectors.http.budgets import Budget
 from connectors.http.cursors import CursorKind, Snapshot
+from connectors.http.listed import Listed
 from connectors.http.pagers import Pager, Single
 from connectors.http.request import Context, Partition, Reply, Request, dig
 from connectors.http.verdicts import ProblemReader, Rule, no_problem
@@ -79,6 +80,8 @@ class Stream:
     verdicts: tuple[Rule, ...] = ()
     """Tried before those of the connector."""
     destructive: bool = False
+    listed: Listed | None = None
+    """The list holds all there are, and what is not in it any more was deleted (`http/listed.py`)."""
     """Asking for the next page deletes this one at the vendor: it is stored first."""
     max_pages: int = 100_000
     """Of one walk; more is taken for a fault."""

@@ -20,6 +20,7 @@ from connectors.http import (
     Ephemeral,
     HttpConnector,
     Identity,
+    Listed,
     OAuth2,
     Partition,
     Renewal,
@@ -45,6 +46,7 @@ PAGER = CursorPager("pagination.cursor", "after")
 WATCHED = timedelta(days=60)
 """How old a video or clip may be to be asked for its views again."""
 CLIPS_MOST = 1000
+EVERYTHING, DAILY = timedelta(days=7300), timedelta(hours=24)
 """Of one question."""
 
 
@@ -244,10 +246,12 @@ TWITCH = HttpConnector(
             part="followers",
             request=lambda ctx: helix("channels/followers", broadcaster_id=own(ctx), first=ctx.size),
             pager=PAGER,
-            cursor=back_walk(parse.followed, overlap=timedelta(minutes=5)),
+            # Now and then to the end, for those who have stopped.
+            cursor=back_walk(parse.followed, overlap=timedelta(minutes=5), reread=EVERYTHING, reread_every=DAILY),
             map=parse.follower,
         ),
         Stream(
+            listed=Listed("profile", lambda item, _ctx: f"follower:{item['user_id']}", prefix="follower:"),
             "profile",
             "Subscribers",
             every=timedelta(hours=1),
@@ -259,6 +263,7 @@ TWITCH = HttpConnector(
             map=parse.subscriber,
             verdicts=OPTIONAL,
         ),
+            listed=Listed("profile", lambda item, _ctx: f"subscriber:{item['user_id']}", prefix="subscriber:"),
         Stream(
             "engagement-metrics",
             "Views, followers, subscribers, viewers, goals and polls",

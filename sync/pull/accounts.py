@@ -20,11 +20,17 @@ from sync.pull.tokens import AccountTokens
 from sync.store.engine import Database
 
 _BATCH = 100
+_LONG_BATCH = 1000
 _RECENT = """
 SELECT id, vendor_id, occurred_at FROM activity
 WHERE integration_id = %(id)s AND kind = ANY(%(kinds)s) AND occurred_at >= %(since)s AND deleted_at IS NULL
   AND (%(before)s::timestamptz IS NULL OR (occurred_at, id) < (%(before)s, %(last)s))
 ORDER BY occurred_at DESC, id DESC LIMIT %(limit)s"""
+_LIVING = """
+SELECT vendor_id FROM activity
+WHERE integration_id = %(id)s AND kind = %(kind)s AND vendor_id > %(after)s AND starts_with(vendor_id, %(prefix)s)
+  AND deleted_at IS NULL AND coalesce(data, '{}') @> %(data)s
+ORDER BY vendor_id LIMIT %(limit)s"""
 
 
 class Accounts:
@@ -87,3 +93,14 @@ class StoredRecords:
             if len(rows) < _BATCH:
                 return
             place = {"before": rows[-1]["occurred_at"], "last": rows[-1]["id"]}
+
+    async def living(self, kind: str, prefix: str, data: Mapping[str, str]) -> AsyncIterator[list[str]]:
+        wanted = {"id": self._id, "kind": kind, "prefix": prefix, "data": Jsonb(dict(data)), "limit": _LONG_BATCH}
+        after = prefix[:-1]
+        while True:
+            rows = await self._database.fetch_all(_LIVING, {**wanted, "after": after})
+            if rows:
+                yield [row["vendor_id"] for row in rows]
+            if len(rows) < _LONG_BATCH:
+                return
+            after = rows[-1]["vendor_id"]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from connectors.records import ActivityRecord, MetricRecord, Rejected
+from connectors.records import ActivityRecord, MetricRecord, Rejected, Warned
+from sync.alerts import raise_alert, resolve_alert
 from sync.sink import Applied, Source
 from sync.social import activities, metrics, quarantine
 from sync.store.engine import Transaction
 
-Record = ActivityRecord | MetricRecord | Rejected
+Record = ActivityRecord | MetricRecord | Rejected | Warned
 
 
 @dataclass(slots=True)
@@ -18,6 +19,7 @@ class PreparedPage:
     activities: list[activities.PreparedActivity]
     points: list[metrics.Point]
     rejected: list[quarantine.Prepared]
+    warnings: list[Warned]
 
 
 class SocialSink:
@@ -27,18 +29,32 @@ class SocialSink:
         rejected: list[Rejected] = []
         done: list[activities.PreparedActivity] = []
         numbers: list[MetricRecord] = []
+        warnings: list[Warned] = []
         for record in records:
             if isinstance(record, MetricRecord):
                 numbers.append(record)
             elif isinstance(record, ActivityRecord):
                 done.append(activities.prepare(record))
+            elif isinstance(record, Warned):
+                warnings.append(record)
             else:
                 rejected.append(record)
-        return PreparedPage(done, metrics.prepare(numbers), quarantine.prepare(rejected))
+        return PreparedPage(done, metrics.prepare(numbers), quarantine.prepare(rejected), warnings)
 
     async def apply(self, tx: Transaction, source: Source, prepared: PreparedPage, *, force: bool) -> Applied:
         total = await activities.apply(tx, source, prepared.activities, force=force)
         total.include(await metrics.apply(tx, source, prepared.points, force=force))
         await quarantine.keep(tx, source, prepared.rejected)
+        for warned in prepared.warnings:
+            await _warn(tx, source, warned)
         total.skipped += len(prepared.rejected)
         return total
+
+
+async def _warn(tx: Transaction, source: Source, warned: Warned) -> None:
+    key = f"listing:{source.integration_id}:{source.sync_type}:{warned.key}"
+    if warned.over:
+        await resolve_alert(tx, source.org_id, key)
+        return
+    title = f"{warned.title} ({source.sync_type} of {source.account})"
+    await raise_alert(tx, source.org_id, key, title, detail=warned.detail, severity="warning")

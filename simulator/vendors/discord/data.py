@@ -181,6 +181,8 @@ class Guild(Account):
     widget: bool = True
     joined: dict[str, float] = field(default_factory=dict)
     by_id: dict[str, Record] = field(default_factory=dict)
+    left: set[str] = field(default_factory=set)
+    """Former members: what they wrote stays."""
 
     def user(self, user: str) -> Record:
         return self.by_id[user]

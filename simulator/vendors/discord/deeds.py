@@ -39,6 +39,7 @@ class Deeds(Vendor[Guild]):
             "archive": self.archive,
             "hide": self.hide,
             "join": self.join,
+            "leave": self.leave,
             "intents": self.intents,
             "command": self.command,
             "deauthorize": self.deauthorize,
@@ -155,6 +156,11 @@ class Deeds(Vendor[Guild]):
         guild.by_id[who["id"]] = who
         guild.joined[who["id"]] = self.world.clock.now()
         return str(who["id"])
+
+    def leave(self, guild: Guild, *, member: str) -> str:
+        """Only the Gateway tells; the list of members just lacks them."""
+        guild.left.add(member)
+        return member
 
     def intents(self, _guild: Guild, *, on: list[str]) -> list[str]:
         """Set the app's privileged intents (MESSAGE_CONTENT, GUILD_MEMBERS)."""

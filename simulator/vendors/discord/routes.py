@@ -186,7 +186,8 @@ def members(discord: Discord, request: Request) -> list[Any]:
     if "GUILD_MEMBERS" not in discord.app.options["intents"]:
         raise discord.refuse(403, {"message": "Missing Access", "code": 50001})
     after, limit = id_arg(discord, request, "after") or 0, limit_arg(discord, request, 1, 1000)
-    found = sorted((who for who in guild.by_id.values() if int(who["id"]) > after), key=lambda who: int(who["id"]))
+    there = (who for who in guild.by_id.values() if who["id"] not in guild.left)
+    found = sorted((who for who in there if int(who["id"]) > after), key=lambda who: int(who["id"]))
     return [member_json(guild, who) for who in found[:limit]]
 
 

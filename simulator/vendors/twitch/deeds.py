@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 from simulator import text as words
@@ -30,6 +31,7 @@ class Deeds(Vendor[Channel]):
             "follow": self.follow,
             "unfollow": self.unfollow,
             "subscribe": self.subscribe,
+            "unsubscribe": self.unsubscribe,
             "online": self.online,
             "offline": self.offline,
             "chat": self.chat,
@@ -93,11 +95,18 @@ class Deeds(Vendor[Channel]):
         return False
 
     def subscribe(self, channel: Channel, *, tier: str = "1000") -> str:
-        made = {**data.subscriber(channel, len(channel.subscribers)), "tier": tier}
+        there = {found["user_id"] for found in channel.subscribers}
+        fresh = (data.subscriber(channel, number) for number in count(len(there)))
+        made = {**next(found for found in fresh if found["user_id"] not in there), "tier": tier}
         channel.subscribers.append(made)
         who = {name: made[name] for name in ("user_id", "user_login", "user_name")}
         self.notify(channel, "channel.subscribe", {**who, **self._broadcaster(channel), "tier": tier, "is_gift": False})
         return str(made["user_id"])
+
+    def unsubscribe(self, channel: Channel, *, user: str) -> bool:
+        before = len(channel.subscribers)
+        channel.subscribers = [made for made in channel.subscribers if made["user_id"] != user]
+        return len(channel.subscribers) < before
 
     def cheer(self, channel: Channel, *, bits: int = 100, text: str = "Cheer100", anonymous: bool = False) -> int:
         who = self._someone()

@@ -19,7 +19,10 @@ _wholes: dict[str, Outcome] = {}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "slug" in metafunc.fixturenames:
+    if "case" in metafunc.fixturenames:
+        cases = [pytest.param(case, case.slug, id=f"{case.slug}-{case.part}") for case in metafunc.module.CASES]
+        metafunc.parametrize(("case", "slug"), cases)
+    elif "slug" in metafunc.fixturenames:
         only: Iterable[str] = getattr(metafunc.function, "only", None) or getattr(metafunc.module, "ONLY", HTTP)
         metafunc.parametrize("slug", sorted(set(only) & set(HTTP)))
 

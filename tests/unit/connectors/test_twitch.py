@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -228,6 +228,9 @@ class Stored:
 
     async def recent(self, kinds: Sequence[str], since: datetime) -> AsyncIterator[list[str]]:
         yield self.ids
+
+    async def living(self, kind: str, prefix: str, data: Mapping[str, str]) -> AsyncIterator[list[str]]:
+        yield [found for found in self.ids if found.startswith(prefix)]
 
 
 def owner(script: Script, *ids: str) -> Account:

@@ -22,7 +22,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--vendors", default="", help="comma separated; all when not given")
     parser.add_argument("--scale", choices=sorted(SCALES), default="demo")
     parser.add_argument("--sync-url", default="", help="where Sync listens: webhooks go there")
-    parser.add_argument("--webhook-path", default="/social-activity/webhook?platform={vendor}")
+    parser.add_argument("--webhook-path", default="/social-activity/webhook/{vendor}")
     parser.add_argument("--live", type=float, default=0, help="things that happen per second, over all vendors")
     parser.add_argument("--no-limits", action="store_true", help="count calls over the limit, refuse none")
     parser.add_argument("--tethered", action="store_true", help="end when standard input, a pipe, ends")
@@ -48,6 +48,8 @@ async def _main(args: argparse.Namespace) -> None:
         sys.stdout.flush()
         if args.sync_url:
             for vendor in world.vendors.values():
+                if vendor.hooks_by_account:
+                    continue
                 vendor.hooks.add(Target(args.sync_url.rstrip("/") + args.webhook_path.format(vendor=vendor.slug)))
         while not stop.is_set():
             try:

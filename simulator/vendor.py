@@ -69,6 +69,8 @@ class Vendor(Generic[A]):
     token_rules: ClassVar[TokenRules] = TokenRules()
     limit_rules: ClassVar[tuple[Rule, ...]] = ()
     hook_rules: ClassVar[HookRules] = HookRules()
+    hooks_by_account: ClassVar[bool] = False
+    """Every account has a receiver of its own, with a secret that the receiver chose: nobody else can add one."""
 
     def __init__(self, world: World) -> None:
         self.world = world

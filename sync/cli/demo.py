@@ -70,7 +70,9 @@ class Demo:
             )
         story = _story(self._home)
         log = self._home.logs / "simulator.log"
-        self._simulator = Simulator(log, vendors=self._simulated, seed=story.seed, start=story.start)
+        self._simulator = Simulator(
+            log, vendors=self._simulated, seed=story.seed, start=story.start, hooks_to=settings.http.address
+        )
         self._simulator.start()
         if self._mailbox is not None:
             self._mailbox.start()

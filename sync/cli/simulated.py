@@ -92,10 +92,13 @@ def vendors_of(platforms: Iterable[str]) -> list[str]:
 
 
 class Simulator:
-    def __init__(self, log: Path, *, vendors: Iterable[str], seed: int, start: float) -> None:
+    def __init__(self, log: Path, *, vendors: Iterable[str], seed: int, start: float, hooks_to: str = "") -> None:
+        """`hooks_to`: the address of the API that gets the vendors' webhooks."""
         self.base_url = ""
         self._log = log
         self._options = ["--vendors", ",".join(vendors), "--seed", str(seed), "--start", str(start)]
+        if hooks_to:
+            self._options += ["--sync-url", hooks_to]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

@@ -1,6 +1,9 @@
 """Writes deliveries in groups: whoever waits while a commit is on its way shares the next one.
 
 A caller returns only when its row is durable. One that gives up takes nothing with it: its row stays in the group.
+
+The job that applies rows is enqueued in their transaction, but not more often than `_JOB_EVERY_S`: rows that come in
+between share one a moment later. Should the process die in that moment, the look of every minute finds them.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from sync.base.logs import get_logger
 from sync.jobs.model import NewJob
 from sync.jobs.queue import Queue
 from sync.store.arrays import text_array
+from sync.store.dedicated import DedicatedConnection
 from sync.store.engine import Database, StoreError
 from sync.webhooks.handlers import APPLY
 from sync.webhooks.model import NewDelivery
@@ -26,6 +30,7 @@ _MAX_WAITING = 5_000
 """Beyond this many calls in memory the vendor has to send again."""
 _TRIES = 2
 _PAUSE_S = 0.2
+_JOB_EVERY_S = 0.05
 _INSERT = """
 INSERT INTO webhook_delivery (dedup_key, platform, integration_id, headers, query, body)
 SELECT * FROM unnest(%s::bytea[], %s::text[], %s::bigint[], %s::json[], %s::json[], %s::bytea[])
@@ -39,8 +44,11 @@ class GroupWriter:
         self._database = database
         self._queue = queue
         self._patience_s = patience_s
+        self._connection = DedicatedConnection(database)
         self._gathered: list[_Waiting] = []
         self._writer: asyncio.Task[None] | None = None
+        self._job_after = 0.0
+        self._owed: asyncio.Task[None] | None = None
         self.groups = 0
         self.rows = 0
 
@@ -60,8 +68,10 @@ class GroupWriter:
 
     async def close(self) -> None:
         """Wait for what is under way; its callers may be gone, its vendors not."""
-        if self._writer is not None:
-            await asyncio.wait([self._writer], timeout=10)
+        for task in (self._writer, self._owed):
+            if task is not None:
+                await asyncio.wait([task], timeout=10)
+        await self._connection.drop()
 
     async def _write_groups(self) -> None:
         """Until nothing is left; the next `put` starts another."""
@@ -115,11 +125,26 @@ class GroupWriter:
             text_array([encode(delivery.query).decode() for delivery in deliveries]),
             [delivery.body for delivery in deliveries],
         )
-        async with self._database.transaction() as tx:
-            if await tx.execute(_INSERT, params):
-                await self._queue.enqueue(NewJob(APPLY, {}), tx)
+        now = asyncio.get_running_loop().time()
+        if now < self._job_after:
+            await self._connection.execute(_INSERT, params)
+            if self._owed is None or self._owed.done():
+                self._owed = asyncio.create_task(self._enqueue_later(), name="webhooks.job")
+        else:
+            async with self._database.transaction() as tx:
+                if await tx.execute(_INSERT, params):
+                    await self._queue.enqueue(NewJob(APPLY, {}), tx)
+            self._job_after = now + _JOB_EVERY_S
         self.groups += 1
         self.rows += len(deliveries)
+
+    async def _enqueue_later(self) -> None:
+        """The job of the rows that came too soon after the last one."""
+        await asyncio.sleep(_JOB_EVERY_S)
+        try:
+            await self._queue.enqueue(NewJob(APPLY, {}))
+        except Transient as error:
+            log.warning("webhooks.no_job", error=str(error))
 
 
 def _give_up(future: asyncio.Future[None]) -> None:

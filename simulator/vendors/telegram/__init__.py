@@ -36,6 +36,7 @@ class Telegram(Deeds):
         Rule("chat", 1, 1),
         Rule("group", 20, 60),
     )
+    hooks_by_account = True
     hook_rules = HookRules(retries=(0.05, 2, 4, 8, 16, 32, *[60] * 20), timeout_s=60)
 
     def build(self, scale: Scale) -> None:

@@ -26,7 +26,7 @@ CREATE TABLE webhook_delivery (
   CONSTRAINT webhook_delivery_once UNIQUE (dedup_key)
 );
 CREATE INDEX webhook_delivery_due ON webhook_delivery (next_at, id) WHERE next_at IS NOT NULL;
-CREATE INDEX webhook_delivery_received ON webhook_delivery (received_at);
+CREATE INDEX webhook_delivery_received ON webhook_delivery USING brin (received_at) WITH (pages_per_range = 32);
 
 -- What a delivery told, once per account of ours that it concerned.
 CREATE TABLE webhook_event (

@@ -1,0 +1,1 @@
+"""Webhooks through the whole way in: see `python -m bench.webhooks --help`."""

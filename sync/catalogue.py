@@ -2,6 +2,7 @@
 
     kind                 queue        what it does
     http.call            one-off      calls an HTTP endpoint: signed, guarded, retried
+    inbox.reply          one-off      sends a reply to the platform it belongs to, at most once
     maintenance.purge    maintenance  removes what is older than the settings keep it
     webhook.apply        one-off      applies what vendors' webhooks brought
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from sync.base.settings import Settings
 from sync.consumers.one_off import HttpCaller, one_off_kinds
+from sync.inbox.handlers import inbox_kinds
 from sync.inbox.projector import InboxProjector
 from sync.jobs.catalogue import JobKind
 from sync.plugins import plugin_kinds, plugin_subscribers
@@ -28,6 +30,7 @@ def build_catalogue(settings: Settings, database: Database, signals: Signals, ca
         *one_off_kinds(caller),
         *retention_kinds(database, settings),
         *webhook_kinds(database, signals, settings),
+        *inbox_kinds(database, signals, settings),
         *plugin_kinds(settings.plugins),
     ]
 

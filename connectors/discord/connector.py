@@ -12,6 +12,7 @@ from datetime import timedelta
 from connectors.discord import parse, places
 from connectors.discord.answers import BUDGETS, VERDICTS, problem
 from connectors.discord.places import FIRST, Onward, Search, guild
+from connectors.discord.replies import REPLIES
 from connectors.discord.webhook import WEBHOOK
 from connectors.http import (
     ASC,
@@ -47,6 +48,7 @@ DISCORD = HttpConnector(
     problem=problem,
     identify=places.identify,
     webhook=WEBHOOK,
+    replies=REPLIES,
     streams=(
         Stream(
             "messages",

@@ -29,9 +29,10 @@ def oauth_of(connector: object) -> OAuth2 | None:
 
 
 def scopes_of(connector: HttpConnector, auth: OAuth2) -> tuple[str, ...]:
-    """Everything that its sync types need."""
+    """Everything that its sync types and replies need."""
     needed = [scope for sync_type in connector.sync_types for scope in sync_type.scopes]
-    return tuple(dict.fromkeys([*auth.scopes, *needed]))
+    answering = connector.replies.scopes if connector.replies is not None else ()
+    return tuple(dict.fromkeys([*auth.scopes, *needed, *answering]))
 
 
 def authorize_url(

@@ -19,6 +19,7 @@ from connectors.http.budgets import Budget
 from connectors.http.cursors import CursorKind, Snapshot
 from connectors.http.listed import Listed
 from connectors.http.pagers import Pager, Single
+from connectors.http.replies import Replies
 from connectors.http.request import Context, Partition, Reply, Request, dig
 from connectors.http.verdicts import ProblemReader, Rule, no_problem
 from connectors.records import SOCIAL, ActivityRecord, MetricRecord
@@ -189,6 +190,8 @@ class HttpConnector:
     extra_fields: tuple[Field, ...] = ()
     """Besides those of the auth."""
     webhook: Webhook | None = None
+    replies: Replies | None = None
+    """How it answers comments and messages; None: people answer there."""
     timeout_s: float = 30.0
 
     def __post_init__(self) -> None:

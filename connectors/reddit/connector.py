@@ -37,6 +37,7 @@ from connectors.http.times import iso
 from connectors.http.verdicts import GONE
 from connectors.reddit import parse
 from connectors.reddit.answers import BUDGETS, VERDICTS, problem
+from connectors.reddit.replies import REPLIES
 
 if TYPE_CHECKING:
     from connectors.http.api import Api
@@ -220,6 +221,7 @@ REDDIT = HttpConnector(
     verdicts=VERDICTS,
     problem=problem,
     identify=identify,
+    replies=REPLIES,
     headers=lambda ctx: {"User-Agent": agent(ctx.account.installation)},
     streams=(
         Stream(

@@ -41,6 +41,7 @@ from connectors.http import (
     token_error,
 )
 from connectors.slack import parse
+from connectors.slack.replies import REPLIES
 from connectors.slack.webhook import WEBHOOK
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ BUDGETS = (
         endpoints=("conversations.history", "conversations.replies", "users.conversations", "users.getPresence"),
     ),
     Budget("special", limit=200, per_endpoint=True, endpoints=("auth.test",)),
+    Budget("post", limit=1, window=timedelta(seconds=1), per_part=True, endpoints=("chat.postMessage",)),
 )
 
 
@@ -190,6 +192,7 @@ SLACK = HttpConnector(
     problem=problem,
     identify=identify,
     webhook=WEBHOOK,
+    replies=REPLIES,
     streams=(
         Stream(
             "messages",

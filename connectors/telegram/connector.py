@@ -39,6 +39,7 @@ from connectors.http import (
 )
 from connectors.http.pagers import Token, put
 from connectors.telegram import parse
+from connectors.telegram.replies import REPLIES
 from connectors.telegram.webhook import WEBHOOK
 
 if TYPE_CHECKING:
@@ -155,6 +156,7 @@ TELEGRAM = HttpConnector(
     problem=problem,
     identify=identify,
     webhook=WEBHOOK,
+    replies=REPLIES,
     streams=(
         Stream(
             "messages",

@@ -37,6 +37,7 @@ from connectors.http.pagers import Token, put
 from connectors.http.times import zulu
 from connectors.twitch import parse
 from connectors.twitch.answers import BUDGETS, OPTIONAL, VERDICTS, problem, refused
+from connectors.twitch.replies import REPLIES
 from connectors.twitch.webhook import WEBHOOK
 
 if TYPE_CHECKING:
@@ -180,6 +181,7 @@ TWITCH = HttpConnector(
     problem=problem,
     identify=identify,
     webhook=WEBHOOK,
+    replies=REPLIES,
     streams=(
         Stream(
             "posts",

@@ -21,6 +21,7 @@ from sync.base.sealing import Sealer
 from sync.base.settings import Settings
 from sync.consumers.secrets import OrgSecrets
 from sync.inbox.conversations import Conversations
+from sync.inbox.replies import ReplyDesk
 from sync.jobs.catalogue import Catalogue
 from sync.jobs.operations import QueueOperations
 from sync.jobs.queue import Queue
@@ -79,6 +80,7 @@ class Services:
         self.social = SocialReader(runtime.database)
         self.mail = MailReader(runtime.database)
         self.inbox = Conversations(runtime.database, runtime.signals)
+        self.replies = ReplyDesk(runtime.database, runtime.signals, runtime.queue, self.platforms)
         self.analytics = Analytics(runtime.database)
         self.webhooks = _intake(runtime, self.platforms)
         self.deliveries = Deliveries(runtime.database, runtime.queue)

@@ -14,7 +14,7 @@ from sync.base.sealing import Sealer
 from sync.base.settings import Settings
 from sync.pull.budgets import shared_budgets
 from sync.pull.integrations import credentials_context, open_credentials
-from sync.pull.model import ClaimedRun
+from sync.pull.model import StoredAccount
 from sync.pull.platforms import installation
 from sync.pull.tokens import AccountTokens
 from sync.store.engine import Database
@@ -46,8 +46,8 @@ class Accounts:
         """Let go of connections of its own; they come back when needed."""
         await self._budgets.close()
 
-    def open(self, run: ClaimedRun) -> Account:
-        """The account of a claimed run. Errors: ConfigurationError without credentials, Permanent if altered."""
+    def open(self, run: StoredAccount) -> Account:
+        """A connected account. Errors: ConfigurationError without credentials, Permanent if altered."""
         context = credentials_context(run.org_id, run.platform, run.account)
         return Account(
             run.org_id,

@@ -26,7 +26,7 @@ from sync.base.errors import ApiError, ConfigurationError
 from sync.base.ids import check_org_id, check_platform
 from sync.base.sealing import Sealer
 from sync.events import Event, append_events
-from sync.pull.model import ClaimedRun, Integration, IntegrationState, Stream
+from sync.pull.model import Integration, IntegrationState, StoredAccount, Stream
 from sync.store.engine import Database, Transaction
 
 _FIELDS = """id, org_id, platform, account, label, state, reason_code, reason, state_changed_at, config, created_at,
@@ -283,8 +283,8 @@ def _check_cadence(connector: Connector, sync_type: str, every: timedelta, least
         )
 
 
-def open_credentials(sealer: Sealer, run: ClaimedRun) -> Credentials:
-    """The credentials of a claimed run. Errors: ConfigurationError without any, Permanent if they were altered."""
+def open_credentials(sealer: Sealer, run: StoredAccount) -> Credentials:
+    """The credentials of an account. Errors: ConfigurationError without any, Permanent if they were altered."""
     if run.credentials is None:
         raise ConfigurationError("This account has no credentials: reconnect it.")
     plain = sealer.open(run.credentials, credentials_context(run.org_id, run.platform, run.account))

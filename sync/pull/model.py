@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 Trigger = Literal["schedule", "manual", "backfill", "webhook"]
 RunState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
@@ -89,6 +89,25 @@ class Run:
     queued_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+
+class StoredAccount(Protocol):
+    """The row of an account, as far as it takes to open it."""
+
+    @property
+    def org_id(self) -> str: ...
+    @property
+    def platform(self) -> str: ...
+    @property
+    def integration_id(self) -> int: ...
+    @property
+    def account(self) -> str: ...
+    @property
+    def config(self) -> Mapping[str, Any]: ...
+    @property
+    def credentials(self) -> bytes | None: ...
+    @property
+    def facts(self) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True)

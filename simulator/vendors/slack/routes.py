@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
+from html import unescape
 from typing import TYPE_CHECKING, Any
 
 from simulator.dice import chance
@@ -245,7 +246,7 @@ def post_message(slack: Slack, request: Request) -> dict[str, Any]:
     if not args.get("text"):
         raise fail(slack, "no_text")
     made = slack.post(
-        team, channel=channel.id, text=str(args["text"]), user=team.bot_user, thread=args.get("thread_ts")
+        team, channel=channel.id, text=unescape(str(args["text"])), user=team.bot_user, thread=args.get("thread_ts")
     )
     found = slack.find(channel, made)
     return {"ok": True, "channel": channel.id, "ts": made, "message": found[0].get(found[1]) if found else None}

@@ -13,6 +13,7 @@ from typing import Any
 from sync.events import LoggedEvent
 from sync.inbox import contacts, rules, summing
 from sync.inbox.contacts import Person
+from sync.inbox.replies import match_echoes
 from sync.inbox.rules import Identity, Node, Said
 from sync.inbox.summing import Thread
 from sync.store.engine import Transaction
@@ -56,6 +57,7 @@ class InboxProjector:
         if said:
             dirty, moved = await _place(tx, said)
             await summing.sum_up(tx, dirty, moved)
+            await match_echoes(tx, [row["id"] for row in said if row["direction"] != "in"])
 
 
 # --- messages and their threads

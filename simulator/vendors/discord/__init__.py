@@ -79,6 +79,7 @@ class Discord(Deeds):
             self.add(data.guild(seed, number, start, scale.days, scale.per_day, self.bot))
         self.add(data.guild(seed, 999, start, 700, 0, self.bot, big=scale.big))
         self.indexed: set[str] = set()
+        self.nonces: dict[tuple[int, str], str] = {}
         """Guilds whose search index is ready."""
         self.actions = self.deeds()
 

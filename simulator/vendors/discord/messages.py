@@ -120,10 +120,15 @@ def send(discord: Discord, request: Request) -> Response:
         raise invalid(discord, "content", "BASE_TYPE_REQUIRED", "This field is required")
     if not body.get("content"):
         raise discord.refuse(400, {"message": "Cannot send an empty message", "code": 50006})
-    reply_to = (body.get("message_reference") or {}).get("message_id")
-    made = discord.post(
-        place.guild, channel=str(place.id), text=str(body["content"]), user=discord.bot["id"], reply_to=reply_to
-    )
+    nonce = (place.id, str(body["nonce"])) if body.get("enforce_nonce") and body.get("nonce") else None
+    made = discord.nonces.get(nonce) if nonce else None
+    if made is None:
+        reply_to = (body.get("message_reference") or {}).get("message_id")
+        made = discord.post(
+            place.guild, channel=str(place.id), text=str(body["content"]), user=discord.bot["id"], reply_to=reply_to
+        )
+        if nonce:
+            discord.nonces[nonce] = made
     return Response(Shower(discord, place, request.now).raw(int(made)))
 
 

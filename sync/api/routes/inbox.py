@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Header, Path, Query
 from pydantic import AwareDatetime, Field, TypeAdapter
 
 from sync.api import paging
@@ -14,6 +14,7 @@ from sync.api.routes.activities import ActivityView, AuthorView, IntegrationId, 
 from sync.api.schemas import MAX_ID, Answer, Body, Key, example
 from sync.api.services import Use
 from sync.inbox.conversations import ConversationFilter
+from sync.inbox.replies import MOST_CHARS
 
 router = APIRouter(prefix="/inbox", tags=["inbox"])
 
@@ -232,3 +233,91 @@ async def show_contact(
 async def _decide(conversation_id: int, status: Status, principal: Submitter, services: Use) -> ConversationView:
     work = services.inbox.decide(principal.org_id, conversation_id, status, principal.subject)
     return ConversationView.of(await services.units.run(work))
+
+
+# --- replies
+
+
+class NewReply(Body):
+    model_config = example({"text": "It leaves today.", "idempotencyKey": "ticket-17-answer-2"})
+
+    text: str = Field(min_length=1, max_length=MOST_CHARS)
+    to: int | None = Field(default=None, ge=1, le=MAX_ID, description="The message to answer; the last incoming one.")
+    idempotency_key: Key | None = Field(
+        default=None, description="The same request again returns the first reply. Also as header `Idempotency-Key`."
+    )
+
+
+class ReplyView(Answer):
+    model_config = example(
+        {
+            "id": 5,
+            "conversationId": 4711,
+            "integrationId": 17,
+            "targetId": 99,
+            "text": "It leaves today.",
+            "state": "queued",
+            "reason": None,
+            "vendorId": None,
+            "activityId": None,
+            "requestedBy": "agent-7",
+            "createdAt": "2027-05-01T09:05:00Z",
+            "finishedAt": None,
+        }
+    )
+
+    id: int
+    conversation_id: int
+    integration_id: int
+    target_id: int | None = Field(description="The message that it answers.")
+    text: str
+    state: Literal["queued", "sending", "sent", "failed", "unknown"] = Field(
+        description="`unknown`: its answer was lost; it may have arrived and is not sent again."
+    )
+    reason: str | None = Field(description="Why it failed, or is unknown.")
+    vendor_id: str | None
+    activity_id: int | None = Field(description="The message that it became.")
+    requested_by: str
+    created_at: datetime
+    finished_at: datetime | None
+
+
+@router.post(
+    "/conversations/{conversation_id}/reply",
+    status_code=202,
+    summary="Reply",
+    openapi_extra={"x-problems": ["conflict", "refused"]},
+)
+async def reply_to_conversation(
+    conversation_id: ConversationId,
+    body: NewReply,
+    principal: Submitter,
+    services: Use,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
+) -> ReplyView:
+    """Goes out through the platform, at most once. Watch its state under `/inbox/replies/{id}`."""
+    work = services.replies.reply(
+        principal.org_id,
+        conversation_id,
+        body.text,
+        principal.subject,
+        target_id=body.to,
+        idempotency_key=body.idempotency_key or idempotency_key,
+    )
+    row, _ = await services.units.run(work)
+    return ReplyView.model_validate(row)
+
+
+@router.get("/conversations/{conversation_id}/replies", summary="List the replies of a conversation")
+async def list_replies(
+    conversation_id: ConversationId, principal: Reader, services: Use, page: paging.Paging
+) -> paging.PageOf[ReplyView]:
+    """The newest first."""
+    rows = await services.replies.list(principal.org_id, conversation_id, before=page.after_id, limit=page.limit + 1)
+    return paging.page_of([ReplyView.model_validate(row) for row in rows], page.limit, lambda view: view.id)
+
+
+@router.get("/replies/{reply_id}", summary="Show a reply")
+async def show_reply(reply_id: Annotated[int, Path(ge=1, le=MAX_ID)], principal: Reader, services: Use) -> ReplyView:
+    """Where it stands, and why."""
+    return ReplyView.model_validate(await services.replies.show(principal.org_id, reply_id))

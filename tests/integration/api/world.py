@@ -24,6 +24,7 @@ class World:
     delivery: int
     conversation: int
     contact: int
+    reply: int
     post: int
     subscription: int
     schedule: str = f"{MARK}-schedule"
@@ -41,6 +42,7 @@ class World:
             "delivery_id": self.delivery,
             "conversation_id": self.conversation,
             "contact_id": self.contact,
+            "reply_id": self.reply,
             "subscription_id": self.subscription,
             "name": self.secret
             if "/secrets/" in template
@@ -99,6 +101,11 @@ async def populate(api: Api, org: str = "acme") -> World:
         conversation=conversation["id"],
         subscription=subscription["id"],
         contact=conversation["contact"]["id"],
+        reply=await api.value(
+            """INSERT INTO inbox_reply (org_id, conversation_id, integration_id, text, client_token, requested_by)
+               VALUES (%s, %s, %s, %s, 'token', 'agent') RETURNING id""",
+            *(org, conversation["id"], integration["id"], MARK),
+        ),
         post=await add_activity(api, integration["id"], f"{MARK}-post", org, kind="post"),
     )
 

@@ -8,10 +8,19 @@ from typing import Any
 
 import msgspec
 
-from sync.store.engine import Transaction
+from sync.store.engine import Transaction, jsonb_value
 
 TOPIC = "events"
 """Signals: events were committed. Items: orgs."""
+_COLUMNS = {
+    "org_id": "text",
+    "type": "text",
+    "subject": "text",
+    "payload": "bytea",
+    "version": "int2",
+    "causation_id": "int8",
+    "correlation_id": "text",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +46,16 @@ async def append_events(tx: Transaction, events: Sequence[Event]) -> None:
     if not events:
         return
     tx.hint(TOPIC, *{event.org_id for event in events})
-    await tx.execute(
-        """INSERT INTO event (org_id, type, subject, payload, version, causation_id, correlation_id)
-           SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::jsonb[], %s::int2[], %s::int8[], %s::text[])""",
+    rows = (
         (
-            [event.org_id for event in events],
-            [event.type for event in events],
-            [event.subject for event in events],
-            [msgspec.json.encode(event.payload).decode() for event in events],
-            [event.version for event in events],
-            [event.causation_id for event in events],
-            [event.correlation_id for event in events],
-        ),
+            event.org_id,
+            event.type,
+            event.subject,
+            jsonb_value(msgspec.json.encode(event.payload)),
+            event.version,
+            event.causation_id,
+            event.correlation_id,
+        )
+        for event in events
     )
+    await tx.copy("event", _COLUMNS, rows)

@@ -8,11 +8,12 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
-from connectors.records import ActivityRecord, Attachment
+from connectors.records import ActivityRecord
 from sync.events import Event
 from sync.sink import Applied, Source
-from sync.social.rows import clean, copy, encode, encode_sorted, json, jsonb
-from sync.store.engine import Transaction
+from sync.social.rows import clean, encode, encode_sorted
+from sync.store.arrays import text_array
+from sync.store.engine import Transaction, jsonb_value
 
 _COLUMNS = {
     "id": "int8",
@@ -42,7 +43,8 @@ _COLUMNS = {
     "content_hash": "bytea",
     "raw": "json",
 }
-_COPY = f"COPY activity ({', '.join(_COLUMNS)}) FROM STDIN (FORMAT BINARY)"
+_JSON = {name for name, kind in _COLUMNS.items() if kind in {"json", "jsonb"}}
+_COPIED = {name: "bytea" if name in _JSON else kind for name, kind in _COLUMNS.items()}
 # The stored twin of each record, or an id for a new row; in the order of the input.
 _LOOK = """
 SELECT a.id, a.version, a.content_hash, a.occurred_at, a.deleted_at,
@@ -96,7 +98,12 @@ async def apply(tx: Transaction, source: Source, prepared: Sequence[PreparedActi
         return Applied()
     records = [item.record for item in latest]
     looked = await tx.fetch_all(
-        _LOOK, ([record.kind for record in records], [record.vendor_id for record in records], source.integration_id)
+        _LOOK,
+        (
+            text_array([record.kind for record in records]),
+            text_array([record.vendor_id for record in records]),
+            source.integration_id,
+        ),
     )
     done = Applied(unchanged=len(prepared))
     added: list[tuple[Any, ...]] = []
@@ -122,7 +129,7 @@ async def apply(tx: Transaction, source: Source, prepared: Sequence[PreparedActi
         elif force:
             done.events.append(_event(source, item.record, row["id"], "changed", forced=True))
     if added:
-        await copy(tx, _COPY, tuple(_COLUMNS.values()), added)
+        await tx.copy("activity", _COPIED, added)
     if changed:
         await _update(tx, changed)
     if marked:
@@ -138,8 +145,10 @@ def _is_mark(record: ActivityRecord) -> bool:
 
 
 async def _update(tx: Transaction, rows: list[tuple[Any, ...]]) -> None:
-    places = [place for place, name in enumerate(_COLUMNS) if name in _CHANGED]
-    await tx.execute(_UPDATE, [[row[place] for row in rows] for place in places])
+    columns = dict(zip(_COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
+    for name in _JSON:
+        columns[name] = [value and value.removeprefix(b"\x01").decode() for value in columns[name]]
+    await tx.execute(_UPDATE, [columns[name] for name in _CHANGED])
 
 
 def _latest(prepared: Iterable[PreparedActivity]) -> Iterable[PreparedActivity]:
@@ -177,17 +186,13 @@ def _row(source: Source, item: PreparedActivity, row_id: int, now: datetime, old
         clean(record.title),
         clean(record.text),
         record.permalink,
-        jsonb(_attachments(record.attachments)),
-        jsonb(encode(record.counters)) if record.counters else None,
-        jsonb(encode(record.data)) if record.data else None,
+        jsonb_value(encode(record.attachments)) if record.attachments else None,
+        jsonb_value(encode(record.counters)) if record.counters else None,
+        jsonb_value(encode(record.data)) if record.data else None,
         record.version,
         item.digest,
-        json(item.raw),
+        item.raw,
     )
-
-
-def _attachments(found: tuple[Attachment, ...]) -> bytes | None:
-    return encode(found) if found else None
 
 
 def _event(source: Source, record: ActivityRecord, row_id: int, what: str, *, forced: bool = False) -> Event:

@@ -9,7 +9,7 @@ from typing import Any
 from connectors.records import MetricRecord
 from sync.events import Event
 from sync.sink import Applied, Source
-from sync.social.rows import copy, encode_sorted
+from sync.social.rows import encode_sorted
 from sync.store.engine import Transaction
 
 _COLUMNS = {
@@ -28,7 +28,6 @@ _COLUMNS = {
     "currency": "text",
     "is_final": "bool",
 }
-_COPY = f"COPY metric_point ({', '.join(_COLUMNS)}) FROM STDIN (FORMAT BINARY)"
 _KEY = ("entity_kind", "entity", "metric", "starts_at", "ends_at", "dimensions")
 _ARRAYS = ", ".join(f"%s::{_COLUMNS[name]}[]" for name in _KEY)
 _SAME = " AND ".join(f"p.{name} = r.{name}" for name in _KEY)
@@ -78,7 +77,7 @@ async def apply(tx: Transaction, source: Source, points: Sequence[Point], *, for
     ]
     if added:
         rows = [(source.integration_id, *point[:6], source.org_id, source.platform, *point[6:]) for point in added]
-        await copy(tx, _COPY, tuple(_COLUMNS.values()), rows)
+        await tx.copy("metric_point", _COLUMNS, rows)
     if differing:
         columns = [[point[place] for point, _ in differing] for place in range(len(points[0]))]
         await tx.execute(_UPDATE, (*columns, source.integration_id))

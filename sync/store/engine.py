@@ -6,7 +6,8 @@ SQLSTATE, never by message text: above this module nobody catches `psycopg`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, LiteralString
 
@@ -97,6 +98,30 @@ class Transaction:
         """First column of the first row, or None."""
         row = await self.fetch_one(query, params)
         return None if row is None else next(iter(row.values()))
+
+    async def copy(self, target: str, columns: Mapping[str, str], rows: Iterable[Sequence[Any]]) -> None:
+        """COPY rows into a table, by far the cheapest way to write many. `columns`: their types, in order.
+
+        JSON columns go as `bytea`: encoded for json, `jsonb_value()` of that for jsonb.
+        """
+        statement = f"COPY {target} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)"
+        async with self.connection.cursor() as cursor, cursor.copy(as_literal(statement)) as copy:
+            copy.set_types(tuple(columns.values()))
+            for row in rows:
+                await copy.write_row(row)
+
+
+def jsonb_value(encoded: bytes | None) -> bytes | None:
+    """Encoded JSON as COPY carries it into a jsonb column: behind the version of the format, without NULs."""
+    if encoded is None:
+        return None
+    if b"\\u0000" in encoded:
+        encoded = _ESCAPE.sub(lambda found: b"" if found[0] == b"\\u0000" else found[0], encoded)
+    return b"\x01" + encoded
+
+
+_ESCAPE = re.compile(rb"\\(?:u0000|.)")
+"""One escape of JSON: matched one by one, so that the second half of an escaped backslash begins none."""
 
 
 def as_literal(query: str) -> LiteralString:

@@ -35,8 +35,12 @@ class Backoff:
         return self.base_s * self.factor ** (max(attempt, 1) - 1)
 
     def delay(self, attempt: int, rng: random.Random, retry_after_s: float | None = None) -> float:
-        """Seconds until the next attempt. A server-given delay is waited out in full, plus a tenth of it as jitter."""
+        """Seconds until the next attempt.
+
+        A server-given delay is waited out in full, plus up to a tenth of it as jitter, but no more than `cap_s`: whoever
+        was sent away until midnight is back soon after.
+        """
         floor = self.floor_s
         if retry_after_s is not None and retry_after_s > floor:
             floor = min(retry_after_s, max(self.server_cap_s, floor))
-        return rng.uniform(floor, max(self.ceiling(attempt), floor * 1.1))
+        return rng.uniform(floor, max(self.ceiling(attempt), floor + min(floor * 0.1, self.cap_s)))

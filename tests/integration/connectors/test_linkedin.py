@@ -160,7 +160,7 @@ async def test_a_used_up_day_parks_until_midnight(office: Office, linkedin: Link
     assert run.state == "queued"
     midnight = await office.value(
         "SELECT not_before - (date_trunc('day', now(), 'UTC') + interval '1 day') "
-        "BETWEEN interval '0' AND interval '2 hours' FROM sync_run WHERE id = %s",
+        "BETWEEN interval '0' AND interval '20 minutes' FROM sync_run WHERE id = %s",
         run.id,
     )
     assert midnight

@@ -50,6 +50,11 @@ def test_a_rate_limit_never_fails_a_run_and_waits_as_told() -> None:
     assert 1000 <= verdict.after_s <= 1100
 
 
+def test_whoever_waits_until_midnight_is_back_soon_after() -> None:
+    delays = [BACKOFF.delay(1, random.Random(seed), 80_000) for seed in range(200)]
+    assert all(80_000 <= delay <= 80_000 + BACKOFF.cap_s for delay in delays)
+
+
 def test_a_budget_of_ours_is_waited_for_no_longer_than_needed() -> None:
     verdict = _decide(RateLimited(retry_after_s=2, code="budget"), attempt=9)
     assert isinstance(verdict, Again)

@@ -56,6 +56,7 @@ class SyncWorkerActor(HostActor):
         return open_core(self.settings, application=self.name)
 
     async def _serve(self, runtime: Core) -> None:
+        from sync.base.memory import collect_rarely
         from sync.jobs.rescue import node_name
         from sync.pull.worker import ExitReason, SyncWorker
 
@@ -68,6 +69,7 @@ class SyncWorkerActor(HostActor):
             # From the renewing thread, so that even a blocked loop cannot let it run on.
             on_lease_lost=partial(end_process, EXIT_LEASE_LOST),
         )
+        collect_rarely()
         reason = await self._worker.run_until_idle(self.settings.sync.idle_exit_s)
         log.info("sync.leaving", actor=self.name, reason=str(reason))
         if reason is ExitReason.LOST:

@@ -14,6 +14,5 @@ def collect_rarely() -> None:
     Records are trees, which go by themselves when nobody holds them. Looking for cycles among them cost a pull a fifth
     of its CPU.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(_ALLOCATIONS, 20, 20)

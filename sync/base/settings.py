@@ -158,7 +158,7 @@ class SyncSettings(_Frozen):
     slots: int = Field(default=8, ge=1)
     concurrency: int = Field(default=8, ge=1)
     """Runs at a time in one sync actor. Each holds some pages: those being stored, and up to four fetched ahead."""
-    shared_pages: int = Field(default=5, ge=1, le=50)
+    shared_pages: int = Field(default=10, ge=1, le=50)
     """Pages that may share a transaction when they come faster than they are stored."""
     lease_ttl_s: Seconds = 30.0
     idle_exit_s: Seconds = 120.0
@@ -250,6 +250,8 @@ class RetentionSettings(_Frozen):
 
     sync_run_days: int = Field(default=90, ge=1)
     event_days: int = Field(default=30, ge=1)
+    unread_event_days: int = Field(default=90, ge=1)
+    """Events that some subscriber has not read stay longer than others, but no longer than this."""
     tick_days: int = Field(default=14, ge=1)
     alert_days: int = Field(default=90, ge=1)
     audit_days: int = Field(default=400, ge=1)

@@ -21,7 +21,7 @@ from sync.store.engine import Database
 
 PageHook = Callable[[ClaimedRun, int], None]
 
-BUFFERED = 4
+BUFFERED = 10
 """Pages fetched ahead at most."""
 SHARED_RECORDS = 1000
 """Records after which a transaction takes no further page: it holds the row of the lease."""

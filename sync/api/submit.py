@@ -20,7 +20,6 @@ from sync.scheduling.cron import TimingError, load_zone
 _AT = re.compile(r" - at `\$\.?(?P<path>.*)`$")
 _MISSING = re.compile(r"missing required field `(?P<name>[^`]+)`")
 _UNKNOWN = re.compile(r"unknown field `(?P<name>[^`]+)`")
-_SYSTEM_QUEUE = "maintenance"
 
 
 @dataclass(frozen=True)
@@ -60,13 +59,13 @@ def _check_queue(body: EnqueueJob, kind: JobKind, at: str) -> None:
 
 
 def find_kind(name: str, principal: Principal, catalogue: Catalogue, *, at: str = "") -> JobKind:
-    """Errors: ApiError 422 for an unknown kind, 403 for one that concerns the whole install."""
+    """Errors: ApiError 422 for an unknown kind, 403 for one that is not for tenants."""
     kind = catalogue.find(name)
     if kind is None:
-        known = ", ".join(sorted(kind.kind for kind in catalogue.kinds if kind.queue != _SYSTEM_QUEUE))
+        known = ", ".join(sorted(kind.kind for kind in catalogue.kinds if kind.tenants))
         raise field_error(f"{at}/kind", f"There is no job kind {name!r}. Known kinds: {known or 'none'}.")
-    if kind.queue == _SYSTEM_QUEUE and not principal.runs_install:
-        raise forbidden(f"Jobs of the kind {kind.kind} concern the whole install; that needs a platform token.")
+    if not kind.tenants and not principal.runs_install:
+        raise forbidden(f"Jobs of the kind {kind.kind} serve the whole install or Sync itself: that needs a platform token.")
     return kind
 
 

@@ -43,6 +43,8 @@ class JobKind:
     concurrency, org_concurrency: how many run at once in the whole cluster, in all and per org. A kind with a limit
     gets a queue of its own, `<queue>/<kind>`, served by the same pool, so the limit never blocks its neighbours.
     unique: makes the default unique key from the arguments.
+    tenants: whether a tenant may enqueue it, over HTTP or by a schedule of his own. What serves the whole install, or
+    is a step of something bigger, is for ourselves and for operators alone.
     """
 
     kind: str
@@ -57,6 +59,7 @@ class JobKind:
     org_concurrency: int | None = None
     unique: Callable[[Any], str] | None = None
     aliases: tuple[str, ...] = ()
+    tenants: bool = True
     description: str = ""
 
     @property
@@ -144,6 +147,8 @@ def _check(kind: JobKind) -> None:
         raise ConfigurationError(
             f"Job kind {kind.kind!r} names queue {kind.queue!r}; known queues: {', '.join(QUEUES)}."
         )
+    if kind.queue == "maintenance" and kind.tenants:
+        raise ConfigurationError(f"Job kind {kind.kind!r} is maintenance, which concerns all orgs: say tenants=False.")
     if not 0 <= kind.priority <= 3:
         raise ConfigurationError(f"Job kind {kind.kind!r}: priority must be 0 (urgent) to 3 (low).")
     if not 1 <= kind.max_attempts <= 1000:

@@ -37,6 +37,7 @@ def retention_kinds(database: Database, settings: Settings) -> list[JobKind]:
             max_attempts=5,
             timeout_s=1800,
             unique=lambda _args: "purge",
+            tenants=False,
             description="Remove history, events, ended runs and ticks that are older than the settings keep them.",
         )
     ]

@@ -213,8 +213,8 @@ class Schedules:
                 raise Permanent(f"'every' must be at least {MIN_USER_INTERVAL.total_seconds():.0f} seconds.")
             kind = self._catalogue.get(definition.kind)
             kind.encode(definition.args)
-            if kind.queue == "maintenance" and definition.org_id != SYSTEM_ORG:
-                raise Permanent(f"Jobs of the kind {kind.kind} concern the whole install; no org can schedule them.")
+            if not kind.tenants and definition.org_id != SYSTEM_ORG:
+                raise Permanent(f"Jobs of the kind {kind.kind} serve the whole install or Sync itself: no org may.")
             return _params(definition)
         except Permanent as error:
             raise ApiError(422, "Invalid schedule", error.message) from error

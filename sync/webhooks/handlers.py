@@ -66,6 +66,7 @@ def webhook_kinds(database: Database, signals: Signals, settings: Settings) -> l
             priority=1,
             timeout_s=300,
             backoff=Backoff(base_s=1, factor=2, cap_s=60),
+            tenants=False,
             description="Apply what vendors' webhooks brought, and start the syncs they ask for.",
         )
     ]

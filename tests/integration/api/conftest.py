@@ -39,7 +39,8 @@ KINDS = (
     JobKind("test.greet", Greet, _unused),
     JobKind("test.single", Nothing, _unused, concurrency=1),
     JobKind("test.timed", Nothing, _unused, queue="schedule"),
-    JobKind("test.sweep", Nothing, _unused, queue="maintenance"),
+    JobKind("test.sweep", Nothing, _unused, queue="maintenance", tenants=False),
+    JobKind("test.inner", Nothing, _unused, tenants=False),
 )
 
 

@@ -152,3 +152,10 @@ async def test_a_client_that_leaves_does_not_tear_the_write(api: Api) -> None:
             await request
     await api.app.state.services.units.close()
     assert await api.value("SELECT count(*) FROM job") == 1
+
+
+async def test_a_kind_that_is_not_for_tenants_is_neither_taken_nor_named(api: Api) -> None:
+    """Whatever its queue is."""
+    await api.post("/sync/queue", {"kind": "test.inner"}, role="service", status=403)
+    unknown = await api.post("/sync/queue", {"kind": "test.nothing"}, role="service", status=422)
+    assert "test.greet" in str(unknown) and "test.inner" not in str(unknown)

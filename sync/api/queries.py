@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -74,7 +74,9 @@ class Queries:
             rows = await self._database.fetch_all(load_sql("queue_depth"), {"cap": COUNT_CAP})
         else:
             rows = await self._database.fetch_all(load_sql("org_queues"), {"org": org_id, "cap": COUNT_CAP})
-        return [_queue_row(row) for row in rows]
+        events = await self._database.fetch_one(load_sql("event_depth"), {"org": org_id, "cap": COUNT_CAP})
+        assert events is not None
+        return [_with_events(_queue_row(row), events) if row["name"] == "datatype" else _queue_row(row) for row in rows]
 
     async def workers(self) -> dict[str, int]:
         """Living members by pool."""
@@ -93,6 +95,16 @@ class Queries:
         row = await self._database.fetch_one(_COUNTS, {"org": org_id})
         assert row is not None
         return dict(row)
+
+
+def _with_events(row: QueueRow, events: Mapping[str, Any]) -> QueueRow:
+    """The log is what the queue `datatype` mostly has: events not delivered yet, and subjects that are parked."""
+    return replace(
+        row,
+        waiting=min(COUNT_CAP, row.waiting + events["waiting"]),
+        dead=row.dead + events["parked"],
+        lag_s=max((lag for lag in (row.lag_s, events["lag_s"]) if lag is not None), default=None),
+    )
 
 
 def _queue_row(row: Mapping[str, Any]) -> QueueRow:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from sync.cli import connect, integrations, jobs, lifecycle, maintenance, platforms, schedules, secrets
+from sync.cli import connect, events, integrations, jobs, lifecycle, maintenance, platforms, schedules, secrets
 from sync.cli.run import guarded
 
 app = typer.Typer(
@@ -27,6 +27,9 @@ app.command()(maintenance.migrate)
 app.command()(maintenance.token)
 app.command()(jobs.pause)
 app.command()(jobs.resume)
+app.command()(events.watch)
+app.command()(events.unwatch)
+app.add_typer(events.app, name="events")
 app.add_typer(integrations.app, name="integrations")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(schedules.app, name="schedule")

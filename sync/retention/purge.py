@@ -7,12 +7,25 @@ import random
 from dataclasses import dataclass
 from typing import LiteralString
 
+from sync.alerts import raise_alert
 from sync.base.logs import get_logger
 from sync.base.settings import RetentionSettings
-from sync.store.engine import Database
+from sync.store.engine import Database, Transaction
 
 log = get_logger(__name__)
 
+# Index: event_pkey and event_org, one descent per subscriber.
+_OLDEST_UNREAD: LiteralString = """
+SELECT r.name, coalesce(r.org_id, '_system') AS org_id, date_part('day', now() - first.created_at)::int AS days
+FROM event_reader r CROSS JOIN LATERAL (
+  SELECT created_at FROM event e WHERE e.id > r.position ORDER BY id LIMIT 1) first
+WHERE r.org_id IS NULL
+UNION ALL
+SELECT r.name, r.org_id, date_part('day', now() - first.created_at)::int
+FROM event_reader r CROSS JOIN LATERAL (
+  SELECT created_at FROM event e WHERE e.org_id = r.org_id AND e.id > r.position ORDER BY id LIMIT 1) first
+WHERE r.org_id IS NOT NULL
+"""
 BATCH = 2000
 _PAUSE_S = 0.05
 _SOON = 1
@@ -87,7 +100,18 @@ class Purge:
             await tx.execute("SELECT sync_make_partitions('event')")
             # Dropping waits for readers; rather come back tomorrow than queue everybody behind us.
             await tx.execute("SET LOCAL lock_timeout = '3s'")
-            dropped = await tx.fetch_value(
-                "SELECT sync_drop_partitions('event', %(days)s)", {"days": self._settings.event_days}
-            )
+            days = await self._days_of_events(tx)
+            dropped = await tx.fetch_value("SELECT sync_drop_partitions('event', %(days)s)", {"days": days})
         return int(dropped)
+
+    async def _days_of_events(self, tx: Transaction) -> int:
+        """As many as the settings say, and more for a subscriber that has not read them, up to a limit."""
+        settings = self._settings
+        longest = settings.event_days
+        for row in await tx.fetch_all(_OLDEST_UNREAD):
+            longest = max(longest, row["days"] + 1)
+            if row["days"] > settings.unread_event_days:
+                title = f"{row['name']} stands still, and the log goes on without it"
+                detail = f"Events that it has not read for {settings.unread_event_days} days are removed."
+                await raise_alert(tx, row["org_id"], f"event.lost:{row['name']}", title, detail=detail)
+        return min(longest, max(settings.unread_event_days, settings.event_days))

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from psycopg.types.json import Jsonb
 
+from sync.alerts import resolve_alert
 from sync.base.errors import ApiError, Permanent
 from sync.consumers.secrets import Sealing, new_signing_key
 from sync.events import EventLog, LoggedEvent, Position
@@ -176,10 +177,7 @@ class Subscriptions:
         await retrying.unpark(tx, reader_name(subscription_id), subscription.reader_id)
         await lanes.wake(tx, subscription.reader_id)
         row = await tx.fetch_one(_STATE, {"org": org_id, "id": subscription_id, "state": "active", "reason": None})
-        await tx.execute(
-            "UPDATE alert SET resolved_at = now() WHERE org_id = %s AND key = %s AND resolved_at IS NULL",
-            (org_id, disabled_key(subscription_id)),
-        )
+        await resolve_alert(tx, org_id, disabled_key(subscription_id))
         tx.hint(TOPIC)
         return _found(row, subscription_id)
 
@@ -188,10 +186,8 @@ class Subscriptions:
         subscription = await self.show(org_id, subscription_id, tx)
         await tx.execute("DELETE FROM subscription WHERE id = %s", (subscription.id,))
         await tx.execute("DELETE FROM event_reader WHERE id = %s", (subscription.reader_id,))
-        await tx.execute(
-            "UPDATE alert SET resolved_at = now() WHERE org_id = %s AND resolved_at IS NULL AND key = ANY(%s)",
-            (org_id, [disabled_key(subscription.id), retrying.alert_key(reader_name(subscription.id))]),
-        )
+        for key in (disabled_key(subscription.id), retrying.alert_key(reader_name(subscription.id))):
+            await resolve_alert(tx, org_id, key)
 
     async def replay(
         self,

@@ -31,6 +31,7 @@ _LINKS = {
     "runs": "/sync/runs",
     "jobs": "/sync/jobs",
     "schedules": "/sync/schedules",
+    "events": "/sync/events",
     "subscriptions": "/sync/subscriptions",
     "integrations": "/sync/integrations",
     "alerts": "/sync/alerts",
@@ -141,7 +142,7 @@ class ConsumerInfo(Answer):
     name: str = Field(description="The actor pool, as pause and resume take it.")
     state: Literal["active", "paused", "partly paused"]
     workers: int = Field(description="Living members.")
-    depth: int = Field(description="Jobs that could run now.")
+    depth: int = Field(description="Jobs that could run now; of `consumer.datatype` also events not delivered yet.")
     scheduled: int
     in_flight: int
     dead: int

@@ -50,7 +50,7 @@ _LAG = {"behind": 0, "lagSeconds": None, "waiting": 2, "parked": 0, "position": 
 _PATTERNS = Field(
     min_length=1,
     max_length=50,
-    description="Types: `activity.added`, `activity.*` or `*`. GET /sync/events lists them.",
+    description="Types: `activity.added`, `activity.*` or `*`. GET /sync/events/types lists them.",
 )
 _FILTER = "Path in the payload to the value it must have, or a list of values."
 _TARGETS = "`type`: `job`, `webhook`, `broadcast`, `sync` or `notification`; docs/events.md has their fields."

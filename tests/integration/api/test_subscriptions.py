@@ -151,6 +151,39 @@ async def test_what_is_wrong_is_said(api: Api, body: dict[str, Any], status: int
     assert await api.value("SELECT count(*) FROM subscription") == 0
 
 
+async def test_info_shows_how_far_the_consumer_is_behind(api: Api) -> None:
+    async def consumer(org: str, scope: str = "org") -> dict[str, Any]:
+        info = await api.get(f"/sync/info?scope={scope}", org=org)
+        return next(one for one in info["consumers"] if one["name"] == "consumer.datatype")
+
+    made = await api.post(PATH, new(JOB))
+    assert (await consumer("acme"))["depth"] == 0
+    await write(api, 3)
+    assert (await consumer("acme"))["depth"] == 3 and (await consumer("acme"))["lagSeconds"] >= 0
+    assert (await consumer("globex"))["depth"] == 0
+    assert (await consumer("globex", "all"))["depth"] == 3
+    await api.post(f"{PATH}/{made['id']}/pause")
+    assert (await consumer("acme"))["depth"] == 0
+    await api.runtime.database.execute("INSERT INTO event_reader (name, position) VALUES ('mine', 1)")
+    assert (await consumer("acme"))["depth"] == (await consumer("acme", "all"))["depth"] == 2
+    await api.runtime.database.execute(
+        "INSERT INTO event_lane (reader_id, org_id, subject, state) SELECT id, 'acme', 'x', 'parked' FROM event_reader"
+        " WHERE name = 'mine'"
+    )
+    assert (await consumer("acme"))["dead"] == 1 and (await consumer("globex"))["dead"] == 0
+
+
+async def test_the_log_is_listed_and_its_types_are_described(api: Api) -> None:
+    await write(api, 3)
+    page = await api.get("/sync/events?limit=2&type=thing.happened")
+    assert [event["data"]["n"] for event in page["items"]] == [2, 1]
+    rest = await api.get(f"/sync/events?limit=2&cursor={page['nextCursor']}")
+    assert [event["subject"] for event in rest["items"]] == ["thing:0"]
+    assert (await api.get("/sync/events", org="globex"))["items"] == []
+    types = (await api.get("/sync/events/types"))["items"]
+    assert "activity.added" in {one["type"] for one in types}
+
+
 async def test_who_may(api: Api) -> None:
     await api.post(PATH, new(JOB), role="operator", status=403)
     made = await api.post(PATH, new(JOB))

@@ -77,6 +77,7 @@ async def test_what_is_over_and_old_goes_and_nothing_else(db: Database) -> None:
         "sync_partition": 2,
         "rate_bucket": 1,
         "oauth_state": 1,
+        "webhook_delivery": 0,
     }
     assert await _left(db, "SELECT error FROM activity_quarantine") == ["new"]
     assert await _left(db, "SELECT partition FROM sync_partition") == ["live399", "new0", "open2"]
@@ -87,6 +88,51 @@ async def test_what_is_over_and_old_goes_and_nothing_else(db: Database) -> None:
     assert await _left(db, "SELECT action FROM audit") == ["new"]
     assert await db.fetch_value("SELECT count(*) FROM schedule_tick") == 13
     assert sum((await Purge(db, KEEP).run()).values()) == 0
+
+
+async def test_events_stay_for_whoever_has_not_read_them_but_not_for_ever(db: Database) -> None:
+    days = [5, 20, 60]
+    for back in days:
+        name = await db.fetch_value(
+            "SELECT to_char(now() AT TIME ZONE 'UTC' - %s * interval '1 day', 'YYYYMMDD')", (back,)
+        )
+        day = f"{name[:4]}-{name[4:6]}-{name[6:]}"
+        await db.execute(
+            f"CREATE TABLE event_{name} PARTITION OF event FOR VALUES FROM ('{day}') TO ('{day}'::date + 1)"
+        )
+    for back in reversed(days):
+        await db.execute(
+            "INSERT INTO event (org_id, type, subject, created_at)"
+            " VALUES ('acme', 'thing.happened', 'x',"
+            " date_trunc('day', now(), 'UTC') - make_interval(days => %s, hours => -1))",
+            (back,),
+        )
+    first, second, _ = [row["id"] for row in await db.fetch_all("SELECT id FROM event ORDER BY id")]
+    keep = RetentionSettings(event_days=2, unread_event_days=40)
+
+    async def kept() -> int:
+        return int(await db.fetch_value("SELECT count(*) FROM event WHERE type = 'thing.happened'"))
+
+    await db.execute("INSERT INTO event_reader (name, position) VALUES ('slow', %s)", (second,))
+    await db.execute("INSERT INTO event_reader (name, org_id, position) VALUES ('other', 'globex', 0)")
+    await Purge(db, keep).run()
+    assert await kept() == 1, "what the slow one has not read is there"
+    assert await db.fetch_value("SELECT count(*) FROM alert") == 0
+    await db.execute("UPDATE event_reader SET position = %s WHERE name = 'slow'", (2**62,))
+    await Purge(db, keep).run()
+    assert await kept() == 0
+    assert first < second
+
+
+async def test_what_is_lost_to_a_subscriber_is_said(db: Database) -> None:
+    await db.execute(
+        "INSERT INTO event (org_id, type, subject, created_at)"
+        " VALUES ('acme', 'thing.happened', 'x', now() - interval '50 days')"
+    )
+    await db.execute("INSERT INTO event_reader (name, org_id, position) VALUES ('subscription:7', 'acme', 0)")
+    await Purge(db, RetentionSettings(event_days=2, unread_event_days=40)).run()
+    [alert] = await db.fetch_all("SELECT org_id, key FROM alert")
+    assert alert == {"org_id": "acme", "key": "event.lost:subscription:7"}
 
 
 async def test_two_purges_at_once_in_small_bites_remove_each_row_once(db: Database) -> None:

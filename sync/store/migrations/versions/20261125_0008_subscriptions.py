@@ -115,6 +115,80 @@ CREATE TABLE event_watch (
   created_at timestamptz NOT NULL DEFAULT now(),
   created_by text
 );
+
+-- What the triggers of watched tables do, once per statement, whatever the number of rows. Arguments of each trigger:
+-- name in types, key columns, org column ('' for none), org of every row ('' for none), columns with values; lists
+-- are JSON. A row without an org has no event. Definer's rights: who writes to a watched table need not know the log.
+CREATE FUNCTION sync_watch_key(data jsonb, columns jsonb, OUT key jsonb, OUT text text) LANGUAGE sql IMMUTABLE AS $$
+  SELECT jsonb_object_agg(c.name, data -> c.name), string_agg(data ->> c.name, ',' ORDER BY c.place)
+  FROM jsonb_array_elements_text(columns) WITH ORDINALITY AS c (name, place)
+$$;
+CREATE FUNCTION sync_watch_values(data jsonb, columns jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN data IS NULL OR columns = '[]' THEN NULL ELSE (
+    SELECT jsonb_object_agg(c, data -> c) FROM jsonb_array_elements_text(columns) AS c) END
+$$;
+CREATE FUNCTION sync_watch_part(name text, value jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN value IS NULL THEN '{}' ELSE jsonb_build_object(name, value) END
+$$;
+CREATE FUNCTION sync_watch_inserted() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+  INSERT INTO event (org_id, type, subject, payload)
+  SELECT r.org, 'data.' || TG_ARGV[0] || '.inserted', TG_ARGV[0] || ':' || left(k.text, 500),
+    jsonb_build_object('table', TG_ARGV[0], 'key', k.key)
+    || sync_watch_part('new', sync_watch_values(r.data, TG_ARGV[4]::jsonb))
+  FROM (SELECT to_jsonb(n) AS data, coalesce(to_jsonb(n) ->> TG_ARGV[2], nullif(TG_ARGV[3], '')) AS org FROM new_rows n) r
+  CROSS JOIN LATERAL sync_watch_key(r.data, TG_ARGV[1]::jsonb) k
+  WHERE r.org IS NOT NULL;
+  RETURN NULL;
+END $$;
+CREATE FUNCTION sync_watch_deleted() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+  INSERT INTO event (org_id, type, subject, payload)
+  SELECT r.org, 'data.' || TG_ARGV[0] || '.deleted', TG_ARGV[0] || ':' || left(k.text, 500),
+    jsonb_build_object('table', TG_ARGV[0], 'key', k.key)
+    || sync_watch_part('old', sync_watch_values(r.data, TG_ARGV[4]::jsonb))
+  FROM (SELECT to_jsonb(o) AS data, coalesce(to_jsonb(o) ->> TG_ARGV[2], nullif(TG_ARGV[3], '')) AS org FROM old_rows o) r
+  CROSS JOIN LATERAL sync_watch_key(r.data, TG_ARGV[1]::jsonb) k
+  WHERE r.org IS NOT NULL;
+  RETURN NULL;
+END $$;
+-- A row whose key changed is, for whoever follows, one that went and one that came; so is one that changed its org.
+CREATE FUNCTION sync_watch_updated() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+  INSERT INTO event (org_id, type, subject, payload)
+  WITH old_side AS (
+    SELECT o.data, o.org, k.key, k.text FROM (
+      SELECT to_jsonb(t) AS data, coalesce(to_jsonb(t) ->> TG_ARGV[2], nullif(TG_ARGV[3], '')) AS org FROM old_rows t) o
+    CROSS JOIN LATERAL sync_watch_key(o.data, TG_ARGV[1]::jsonb) k WHERE o.org IS NOT NULL
+  ), new_side AS (
+    SELECT n.data, n.org, k.key, k.text FROM (
+      SELECT to_jsonb(t) AS data, coalesce(to_jsonb(t) ->> TG_ARGV[2], nullif(TG_ARGV[3], '')) AS org FROM new_rows t) n
+    CROSS JOIN LATERAL sync_watch_key(n.data, TG_ARGV[1]::jsonb) k WHERE n.org IS NOT NULL
+  ), pairs AS (
+    SELECT coalesce(o.org, n.org) AS org, coalesce(o.key, n.key) AS key, coalesce(o.text, n.text) AS text,
+      o.data AS old, n.data AS new,
+      CASE WHEN o.data IS NULL THEN 'inserted' WHEN n.data IS NULL THEN 'deleted' ELSE 'updated' END AS what
+    FROM old_side o FULL JOIN new_side n ON n.key = o.key AND n.org = o.org
+    WHERE o.data IS DISTINCT FROM n.data
+  )
+  SELECT p.org, 'data.' || TG_ARGV[0] || '.' || p.what, TG_ARGV[0] || ':' || left(p.text, 500),
+    jsonb_build_object('table', TG_ARGV[0], 'key', p.key)
+    || sync_watch_part('changed', CASE WHEN p.what = 'updated' THEN (
+      SELECT jsonb_agg(c.key ORDER BY c.key) FROM jsonb_each(p.new) c WHERE c.value IS DISTINCT FROM p.old -> c.key) END)
+    || sync_watch_part('old', sync_watch_values(p.old, TG_ARGV[4]::jsonb))
+    || sync_watch_part('new', sync_watch_values(p.new, TG_ARGV[4]::jsonb))
+  FROM pairs p ORDER BY p.what = 'inserted';   -- what went comes before what came in its place
+  RETURN NULL;
+END $$;
+DO $$
+DECLARE
+  name text;
+BEGIN
+  FOREACH name IN ARRAY ARRAY['sync_watch_inserted()', 'sync_watch_updated()', 'sync_watch_deleted()'] LOOP
+    EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp', name, current_schema());
+    EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', name);
+  END LOOP;
+END $$;
 """
 
 

@@ -65,7 +65,7 @@ def find_kind(name: str, principal: Principal, catalogue: Catalogue, *, at: str 
         known = ", ".join(sorted(kind.kind for kind in catalogue.kinds if kind.tenants))
         raise field_error(f"{at}/kind", f"There is no job kind {name!r}. Known kinds: {known or 'none'}.")
     if not kind.tenants and not principal.runs_install:
-        raise forbidden(f"Jobs of the kind {kind.kind} serve the whole install or Sync itself: that needs a platform token.")
+        raise forbidden(f"Jobs of the kind {kind.kind} serve the whole install or Sync itself: use a platform token.")
     return kind
 
 

@@ -105,6 +105,6 @@ async def test_what_was_acknowledged_survives(postgres_to_kill: KillablePostgres
         rows = database.execute(
             "SELECT convert_from(body, 'UTF8')::json ->> 'event_id', count(*) FROM webhook_delivery GROUP BY 1"
         ).fetchall()
-    there = dict(rows)
+    there: dict[str, int] = dict(rows)
     assert set(acknowledged) <= there.keys(), "acknowledged, and lost"
     assert set(there.values()) == {1}

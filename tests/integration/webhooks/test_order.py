@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from connectors.http.streams import Record
 from connectors.records import ActivityRecord
 from connectors.registry import PLATFORMS
 from connectors.telegram import parse as telegram
@@ -45,7 +46,7 @@ class Polled:
     """A page of a poll, as the connector would hand it over, read before or after anything else."""
 
     platform: str
-    records: tuple[ActivityRecord, ...]
+    records: tuple[Record, ...]
 
 
 Step = Hooked | Polled

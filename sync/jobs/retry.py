@@ -37,8 +37,8 @@ class Backoff:
     def delay(self, attempt: int, rng: random.Random, retry_after_s: float | None = None) -> float:
         """Seconds until the next attempt.
 
-        A server-given delay is waited out in full, plus up to a tenth of it as jitter, but no more than `cap_s`: whoever
-        was sent away until midnight is back soon after.
+        A server-given delay is waited out in full, plus up to a tenth of it as jitter, at most `cap_s`: whoever was sent
+        away until midnight is back soon after.
         """
         floor = self.floor_s
         if retry_after_s is not None and retry_after_s > floor:

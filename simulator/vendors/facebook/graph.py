@@ -1,4 +1,4 @@
-"""Nodes and edges of the Graph API: Pages, Instagram, comments, conversations; batches; subscriptions."""
+"""Edges of the Graph API: lists of Pages, posts, comments, conversations; batches; subscriptions."""
 
 from __future__ import annotations
 
@@ -13,246 +13,15 @@ from simulator.http import Refusal, Request, Response, Routes
 from simulator.paging import Page as PageOf
 from simulator.paging import feed_page, list_page, seal, unseal
 from simulator.vendors.facebook import errors, insights
-from simulator.vendors.facebook.data import MICRO, Conversation, Owner, Page, exact, when
-from simulator.vendors.facebook.fields import BadFields, Want, parse
+from simulator.vendors.facebook.data import MICRO, Conversation, Owner, Page
+from simulator.vendors.facebook.fields import Want, parse
 
 if TYPE_CHECKING:
     from simulator.vendors.facebook import Facebook
+from simulator.vendors.facebook.nodes import Node, find
+from simulator.vendors.facebook.views import pick, sees_authors, show, shown_comment, shown_post, shown_talk, wanted
 
 routes = Routes()
-
-Node = tuple[str, Any]
-"""(kind, object): owner, page, ig, post, comment, conversation, message, act, entity, run"""
-
-
-# --- finding nodes
-
-
-def find(facebook: Facebook, request: Request, node_id: str) -> Node:
-    """The node of an id that this token may see; an error 100/33 otherwise."""
-    found = _look(facebook, request, node_id)
-    page_only = request.token.extra.get("page") if request.token else None
-    if found is not None and page_only and found[0] in ("page", "owner") and found[1].id != page_only:
-        found = None
-    if found is None:
-        raise Refusal(errors.no_node(node_id))
-    return found
-
-
-def _look(facebook: Facebook, request: Request, node_id: str) -> Node | None:
-    owner = request.account
-    if not isinstance(owner, Owner):
-        return None
-    if node_id == "me":
-        page_id = request.token.extra.get("page") if request.token else None
-        return ("page", facebook.place(owner, page_id)) if page_id else ("owner", owner)
-    if node_id == owner.id:
-        return "owner", owner
-    if (place := facebook.place(owner, node_id)) is not None:
-        return place.kind, place
-    if node_id in facebook.reports.jobs:
-        return "run", facebook.reports.jobs[node_id]
-    for account in owner.ad_accounts:
-        if node_id == f"act_{account.id}":
-            return "act", account
-        for entity in (*account.campaigns, *account.adsets, *account.ads):
-            if entity["id"] == node_id:
-                return "entity", entity
-    if node_id.startswith(("t_", "m_")):
-        return _talk(owner, node_id)
-    return _content(owner, node_id)
-
-
-def _talk(owner: Owner, node_id: str) -> Node | None:
-    for page in owner.pages:
-        if node_id in page.conversations:
-            return "conversation", page.conversations[node_id]
-        if node_id.startswith("m_"):
-            for talk in page.conversations.values():
-                newest = talk.messages.slice(20).keys
-                for key in newest:
-                    record = talk.messages.get(key)
-                    if record and record["id"] == node_id:
-                        return "message", record
-    return None
-
-
-def _content(owner: Owner, node_id: str) -> Node | None:
-    """Posts and comments say in their id where they are."""
-    left, _, right = node_id.partition("_")
-    for place in owner.places():
-        if place.kind == "page" and left == place.id and right.isdigit():
-            key = int(right)
-            if key in place.posts:
-                return "post", (place, key)
-            if key in place.tagged:
-                return "tagged", place.tagged.get(key)
-        elif place.kind == "page" and left.isdigit() and right.isdigit():
-            post, key = int(left), int(right)
-            if post in place.posts and key in place.comments_of(post):
-                return "comment", (place, post, key)
-        elif place.kind == "ig" and len(node_id) == 17 and node_id.isdigit() and int(node_id[-2:]) == place.number:
-            return _instagram(place, node_id[:2], int(node_id[2:15]))
-    return None
-
-
-def _instagram(place: Page, prefix: str, stamp: int) -> Node | None:
-    if prefix == "18":
-        key = exact(place.posts, stamp, "ig")
-        return None if key is None else ("media", (place, key))
-    for post in (*place.comments, *place.posts.slice(300, below=(stamp + 1) * 1000).keys):
-        if (key := exact(place.comments_of(post), stamp, "ig")) is not None:
-            return "comment", (place, post, key)
-    return None
-
-
-# --- showing nodes
-
-
-def wanted(request: Request, default: str) -> tuple[Want, ...]:
-    try:
-        return parse(request.query.get("fields") or request.form.get("fields") or default)
-    except BadFields as error:
-        raise Refusal(errors.response(f"Syntax error near '{error}'", 2500)) from error
-
-
-def pick(record: Record, wants: tuple[Want, ...]) -> Record:
-    """Plain fields only; unknown ones are an error, absent ones are left out."""
-    shown = {want.name: record[want.name] for want in wants if want.name in record}
-    return {"id": record["id"], **shown} if "id" in record else shown
-
-
-def show(facebook: Facebook, request: Request, node: Node, wants: tuple[Want, ...]) -> Record:
-    kind, thing = node
-    if kind in ("post", "media"):
-        place, key = thing
-        return _shown_post(place, place.posts.get(key) or {}, wants)
-    if kind == "comment":
-        place, post, key = thing
-        return _shown_comment(place, post, place.comments_of(post).get(key) or {}, wants, author=_sees_authors(request))
-    if kind in ("page", "ig"):
-        return pick(_profile(facebook, request, thing, wants), wants)
-    if kind == "owner":
-        return pick({"id": thing.id, "name": thing.name}, wants)
-    if kind == "conversation":
-        return _shown_talk(thing, wants)
-    if kind == "act":
-        return pick(insights.account_json(thing), wants)
-    if kind == "run":
-        return insights.run_json(facebook, request, thing)
-    return pick(thing, wants)
-
-
-def _profile(facebook: Facebook, request: Request, place: Page, wants: tuple[Want, ...]) -> Record:
-    names = {want.name for want in wants}
-    followers = insights.followers(place, request.now)
-    if place.kind == "ig":
-        return {
-            "id": place.id,
-            "username": place.username,
-            "name": place.name,
-            "biography": "Things for outside.",
-            "followers_count": followers,
-            "follows_count": 120,
-            "media_count": len(place.posts),
-            "profile_picture_url": f"https://scontent.cdninstagram.com/v/{place.id}.jpg",
-            "website": "https://shop.example.com/",
-        }
-    record: Record = {
-        "id": place.id,
-        "name": place.name,
-        "username": place.username,
-        "about": "Things for outside.",
-        "category": "Outdoor equipment store",
-        "fan_count": followers,
-        "followers_count": followers,
-        "link": f"https://www.facebook.com/{place.id}",
-        "picture": {
-            "data": {
-                "height": 50,
-                "is_silhouette": False,
-                "url": f"https://scontent.xx.fbcdn.net/{place.id}",
-                "width": 50,
-            }
-        },
-        "verification_status": "not_verified",
-        "tasks": ["ANALYZE", "ADVERTISE", "MESSAGING", "MODERATE", "CREATE_CONTENT", "MANAGE"],
-    }
-    if "access_token" in names:
-        record["access_token"] = facebook.page_token(request, place)
-    if place.link:
-        record["instagram_business_account"] = {"id": place.link.id, "username": place.link.username}
-    return record
-
-
-def _summary(want: Want, total: int, **more: Any) -> Record:
-    summary = {} if want.modifier("summary") is None else {"summary": {**more, "total_count": total}}
-    return {"data": [], **summary}
-
-
-def _shown_post(place: Page, record: Record, wants: tuple[Want, ...]) -> Record:
-    shown = pick(record, wants)
-    for want in wants:
-        if want.name == "comments_count":
-            shown["comments_count"] = place.comment_count(record["_key"])
-        elif want.name == "reactions":
-            shown["reactions"] = _summary(want, record["_fans"])
-        elif want.name == "comments":
-            shown["comments"] = _nested_comments(place, record["_key"], want)
-    return shown
-
-
-def _nested_comments(place: Page, post: int, want: Want) -> Record:
-    edge = _summary(want, place.comment_count(post), order="ranked", can_comment=True)
-    limit = int(want.modifier("limit") or 25)
-    if limit:
-        part = place.comments_of(post).slice(limit, newest_first=False)
-        fields = want.fields or parse("id,message,created_time,from")
-        records = [place.comments_of(post).get(key) or {} for key in part.keys]
-        edge["data"] = [_shown_comment(place, post, record, fields, author=True) for record in records]
-    return edge
-
-
-def _shown_comment(place: Page, post: int, record: Record, wants: tuple[Want, ...], *, author: bool) -> Record:
-    shown = pick(record, wants)
-    if not author:
-        shown.pop("from", None)
-    if "comment_count" in shown:
-        replies = sum(other["_parent"] == record["_key"] for other in place.comments_of(post).records())
-        shown["comment_count"] = replies
-    for want in wants:
-        if want.name == "replies" and place.kind == "ig":
-            below = [other for other in place.comments_of(post).records() if other["_parent"] == record["_key"]]
-            if below:
-                shown["replies"] = {"data": [pick(other, want.fields or parse("id,text,timestamp")) for other in below]}
-    return shown
-
-
-def _sees_authors(request: Request) -> bool:
-    """Authors of comments show to Page tokens only."""
-    return bool(request.token and request.token.extra.get("page"))
-
-
-def _shown_talk(talk: Conversation, wants: tuple[Want, ...]) -> Record:
-    newest = talk.messages.newest() or 0
-    page = talk.page
-    ours = {"name": page.name, "email": f"{page.id}@facebook.com", "id": page.id}
-    theirs = {**talk.person, "email": f"{talk.person['id']}@facebook.com"}
-    last = talk.messages.get(newest) or {}
-    return pick(
-        {
-            "id": talk.id,
-            "updated_time": when(newest),
-            "link": f"/{page.id}/inbox/{talk.id[2:]}/",
-            "message_count": len(talk.messages),
-            "unread_count": 1,
-            "snippet": last.get("message", "")[:60],
-            "participants": {"data": [theirs, ours]},
-            "senders": {"data": [theirs, ours]},
-            "can_reply": True,
-        },
-        wants,
-    )
 
 
 # --- edges
@@ -356,7 +125,7 @@ def _walk(
         below=_bound(request, "until") if bounded else None,
         newest_first=newest_first,
         view=view(wants),
-        view_name=f"{request.query.get('fields', default)}|{_sees_authors(request)}|{request.query.get('filter', '')}",
+        view_name=f"{request.query.get('fields', default)}|{sees_authors(request)}|{request.query.get('filter', '')}",
     )
     return edge_json(request, page, by_time=by_time)
 
@@ -369,7 +138,7 @@ def posts(facebook: Facebook, request: Request, place: Page) -> Record:
         request,
         place.posts,
         default,
-        lambda wants: lambda record: _shown_post(place, record, wants),
+        lambda wants: lambda record: shown_post(place, record, wants),
         by_time=by_time,
     )
 
@@ -383,13 +152,13 @@ def tagged(facebook: Facebook, request: Request, place: Page) -> Record:
 def comments(facebook: Facebook, request: Request, thing: tuple[Page, int]) -> Record:
     place, post = thing
     everything = request.query.get("filter") == "stream"
-    author = _sees_authors(request) or place.kind == "ig"
+    author = sees_authors(request) or place.kind == "ig"
 
     def view(wants: tuple[Want, ...]) -> View:
         def shown(record: Record) -> Record | None:
             if record["_parent"] is not None and not everything:
                 return None
-            return _shown_comment(place, post, record, wants, author=author)
+            return shown_comment(place, post, record, wants, author=author)
 
         return shown
 
@@ -405,11 +174,11 @@ def comments(facebook: Facebook, request: Request, thing: tuple[Page, int]) -> R
 def replies(facebook: Facebook, request: Request, thing: tuple[Page, int, int]) -> Record:
     place, post, key = thing
     wants = wanted(request, "id,text,timestamp" if place.kind == "ig" else "id,message,created_time,from")
-    author = _sees_authors(request) or place.kind == "ig"
+    author = sees_authors(request) or place.kind == "ig"
     found = [r for r in place.comments_of(post).records() if r["_parent"] == key]
     page = list_page(facebook, request, found, limit_arg(request), position=position_arg(request))
     return edge_json(
-        request, PageOf([_shown_comment(place, post, r, wants, author=author) for r in page.items], page.next)
+        request, PageOf([shown_comment(place, post, r, wants, author=author) for r in page.items], page.next)
     )
 
 
@@ -433,7 +202,7 @@ def conversations(facebook: Facebook, request: Request, page: Page) -> Record:
     talks = [talk for talk in page.conversations.values() if talk.platform == platform]
     talks.sort(key=lambda talk: talk.messages.newest() or 0, reverse=True)
     wants = wanted(request, "id,link,updated_time")
-    return _listed(facebook, request, [_shown_talk(talk, wants) for talk in talks])
+    return _listed(facebook, request, [shown_talk(talk, wants) for talk in talks])
 
 
 def messages(facebook: Facebook, request: Request, talk: Conversation) -> Record:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import httpx
 import msgspec
@@ -12,83 +11,27 @@ import pytest
 
 from connectors.http import (
     ASC,
-    AUTH_DEAD,
     GONE,
     NONE,
-    QUARANTINE,
     RESET_CURSOR,
-    SHRINK,
-    THROTTLED,
     Budget,
-    Context,
-    CursorPager,
-    DateWindow,
     Ephemeral,
-    HttpConnector,
-    Partition,
-    Report,
-    Single,
     Snapshot,
-    Static,
-    Stream,
     Watermark,
     back_walk,
-    get,
     on,
     problem_at,
     sequence,
 )
 from connectors.http.times import iso
-from connectors.records import ActivityRecord, MetricRecord, Rejected
 from sync.base.errors import (
     ConfigurationError,
-    IntegrationRevoked,
     Permanent,
     RateLimited,
-    ScopeMissing,
     Transient,
 )
 from tests.fakes.vendor import NOW, Script, Shelf, collect
-
-PAGER = CursorPager("next", "cursor")
-
-
-def item(number: int, **more: Any) -> dict[str, Any]:
-    return {"id": str(number), "at": (NOW - timedelta(hours=100) + timedelta(hours=number)).isoformat(), **more}
-
-
-def page(*numbers: int, following: str | None = None) -> dict[str, Any]:
-    return {"data": [item(number) for number in numbers], "next": following}
-
-
-def record(raw: dict[str, Any], _ctx: Context) -> ActivityRecord:
-    return ActivityRecord(kind="post", vendor_id=raw["id"], occurred_at=iso(raw["at"]))
-
-
-def at(raw: dict[str, Any]) -> datetime | None:
-    return iso(raw["at"])
-
-
-def list_request(ctx: Context) -> Any:
-    since = ctx.since.isoformat() if isinstance(ctx.since, datetime) else ctx.since
-    until = ctx.until.isoformat() if isinstance(ctx.until, datetime) else ctx.until
-    return get("/items", endpoint="items", since=since, until=until, limit=ctx.size)
-
-
-STREAM = Stream(
-    "posts", "Posts", timedelta(minutes=1), map=record, request=list_request, pager=PAGER, cursor=back_walk(at)
-)
-
-
-def connector(*streams: Stream, **options: Any) -> HttpConnector:
-    return HttpConnector(
-        "fake", "Fake", "https://api.example.com/v1", Static("token"), streams=streams or (STREAM,), **options
-    )
-
-
-def ids(records: list[Any]) -> list[int]:
-    return [int(found.vendor_id) for found in records]
-
+from tests.unit.connectors.http.feeds import ROOMS, STREAM, at, connector, ids, item, page
 
 # --- walks
 
@@ -219,17 +162,6 @@ async def test_nothing_new_writes_nothing() -> None:
 # --- partitions
 
 
-async def rooms(api: Any, _ctx: Context) -> Any:
-    reply = await api.call(get("/rooms"))
-    for room in reply.data:
-        yield Partition(room["id"], {"room": room["id"]}, mark=room.get("mark"))
-
-
-ROOMS = replace(
-    STREAM, partitions=rooms, request=lambda ctx: get(f"/rooms/{ctx.vars['room']}", endpoint="room", limit=ctx.size)
-)
-
-
 async def test_each_partition_has_its_own_cursor_and_a_known_mark_is_passed_over() -> None:
     shelf = Shelf()
     listed = [{"id": "a", "mark": 1}, {"id": "b", "mark": 1}]
@@ -288,236 +220,6 @@ async def test_parts_of_a_sync_type_run_one_after_another() -> None:
     assert ids(await collect(made, "posts", Script(page(1), page(2)), shelf)) == [1, 2]
     assert set(shelf.cursors) == {"one:", "two:", "two~"}, "and when the slower one was pulled"
     assert [sync_type.name for sync_type in made.sync_types] == ["posts"]
-
-
-# --- days
-
-
-def day_request(ctx: Context) -> Any:
-    return get("/days", first=str(ctx.span.first_day), last=str(ctx.span.last_day))
-
-
-def point(raw: dict[str, Any], ctx: Context) -> MetricRecord:
-    assert ctx.span.starts_at is not None
-    assert ctx.span.ends_at is not None
-    return MetricRecord(
-        entity="e", entity_kind="ad", metric="m", value=raw["v"], start=ctx.span.starts_at, end=ctx.span.ends_at
-    )
-
-
-DAYS = Stream(
-    "ads-metrics",
-    "Ads",
-    timedelta(hours=1),
-    map=point,
-    request=day_request,
-    cursor=DateWindow(step=2, lookback=5, recent=2, first=4, settle=timedelta(days=3)),
-)
-
-
-async def test_days_are_read_in_steps_and_again_while_they_may_change() -> None:
-    made, shelf = connector(DAYS), Shelf()
-    script = Script(*[{"data": [{"v": 1}]}] * 3)
-    found = await collect(made, "ads-metrics", script, shelf)
-    assert [(p["first"], p["last"]) for p in script.params] == [
-        ("2026-11-20", "2026-11-21"),
-        ("2026-11-22", "2026-11-23"),
-        ("2026-11-24", "2026-11-24"),
-    ]
-    # The last day of a span decides: 21 November ends 2.5 days ago.
-    assert [record.is_final for record in found] == [False, False, False]
-    script = Script({"data": []})
-    await collect(made, "ads-metrics", script, shelf)
-    assert [p["first"] for p in script.params] == ["2026-11-23"]
-    script = Script(*[{"data": []}] * 3)
-    script.time += timedelta(hours=21)
-    await collect(made, "ads-metrics", script, shelf)
-    assert [p["first"] for p in script.params] == ["2026-11-21", "2026-11-23", "2026-11-25"]
-
-
-async def test_a_stop_between_days_goes_on_there() -> None:
-    made, shelf = connector(DAYS), Shelf()
-    await collect(made, "ads-metrics", Script({"data": []}), shelf, stop_after=1)
-    script = Script(*[{"data": []}] * 2)
-    await collect(made, "ads-metrics", script, shelf)
-    assert [p["first"] for p in script.params] == ["2026-11-22", "2026-11-24"]
-
-
-async def test_a_backfill_of_days_ends_at_its_end() -> None:
-    made, shelf = connector(DAYS), Shelf()
-    script = Script(*[{"data": []}] * 2)
-    await collect(made, "ads-metrics", script, shelf, start=date(2026, 1, 1), end=date(2026, 1, 3))
-    assert [(p["first"], p["last"]) for p in script.params] == [
-        ("2026-01-01", "2026-01-02"),
-        ("2026-01-03", "2026-01-03"),
-    ]
-
-
-async def test_too_much_at_a_time_is_halved() -> None:
-    much = httpx.Response(500, json={"error": "reduce the amount of data"})
-    rule = on(message="reduce the amount", then=SHRINK)
-    made = connector(replace(STREAM, page_size=8), problem=problem_at("error", "error"), verdicts=(rule,))
-    script = Script(much, much, page(1))
-    assert ids(await collect(made, "posts", script)) == [1]
-    assert [p["limit"] for p in script.params] == ["8", "4", "2"]
-    made = connector(
-        replace(DAYS, page_size=1, min_page_size=1), problem=problem_at("error", "error"), verdicts=(rule,)
-    )
-    script = Script(much, *[{"data": []}] * 5)
-    await collect(made, "ads-metrics", script)
-    assert [p["last"] for p in script.params[:3]] == ["2026-11-21", "2026-11-20", "2026-11-21"]
-
-
-# --- reports
-
-REPORT = Report(
-    create=lambda ctx: get("/create", first=str(ctx.span.first_day)),
-    job_id="job",
-    poll=lambda _ctx, job: get(f"/jobs/{job}"),
-    ready=lambda reply: {"done": True, "failed": False}.get(reply.at("state")),
-    download=lambda _ctx, job, _reply: get(f"/jobs/{job}/rows"),
-)
-REPORTS = replace(DAYS, request=None, report=REPORT, cursor=DateWindow(step=30, first=4, recent=2))
-
-
-async def test_a_report_is_made_once_and_waited_for_in_parking() -> None:
-    made, shelf = connector(REPORTS), Shelf()
-    script = Script({"job": "j1"}, {"state": "running"})
-    with pytest.raises(RateLimited) as parked:
-        await collect(made, "ads-metrics", script, shelf)
-    assert parked.value.retry_after_s == 10
-    script = Script({"state": "running"})
-    with pytest.raises(RateLimited) as parked:
-        await collect(made, "ads-metrics", script, shelf)
-    assert parked.value.retry_after_s == 20
-    script = Script({"state": "done"}, {"data": [{"v": 3}]})
-    assert [record.value for record in await collect(made, "ads-metrics", script, shelf)] == [3]
-    assert [request.url.path for request in script.requests] == ["/v1/jobs/j1", "/v1/jobs/j1/rows"]
-    assert "walk" not in shelf.cursors[""]
-
-
-async def test_a_failed_report_is_made_again_and_then_over_fewer_days() -> None:
-    made, shelf = connector(REPORTS), Shelf()
-    firsts = []
-    for _ in range(4):
-        script = Script({"job": "j"}, {"state": "failed"})
-        with pytest.raises(RateLimited):
-            await collect(made, "ads-metrics", script, shelf)
-        firsts.append(len(script.requests))
-    assert firsts == [2, 2, 2, 2]
-    assert shelf.cursors[""]["walk"]["step"] == 15
-
-
-# --- answers
-
-
-@pytest.mark.parametrize(
-    ("answer", "error"),
-    [
-        (httpx.Response(401, json={}), IntegrationRevoked),
-        (httpx.Response(403, json={}), ScopeMissing),
-        (httpx.Response(400, json={}), Permanent),
-        (httpx.Response(301, headers={"location": "https://evil.example"}), Permanent),
-        (httpx.Response(429, json={}), RateLimited),
-    ],
-)
-async def test_an_answer_without_a_rule_is_judged_by_its_status(answer: httpx.Response, error: type[Exception]) -> None:
-    with pytest.raises(error):
-        await collect(connector(), "posts", Script(answer))
-
-
-@pytest.mark.parametrize(
-    "trouble", [httpx.Response(503), httpx.ReadTimeout("slow"), httpx.ConnectError("no"), b'{"data": [', b"<html>"]
-)
-async def test_trouble_is_tried_again_shortly_and_then_left_to_the_runtime(trouble: Any) -> None:
-    script = Script(trouble, page(1))
-    assert ids(await collect(connector(), "posts", script)) == [1]
-    assert 0 < script.slept[0] <= 1.0
-    with pytest.raises(Transient):
-        await collect(connector(), "posts", Script(trouble, trouble, trouble))
-
-
-async def test_an_unreadable_item_is_set_aside_with_its_raw_form() -> None:
-    answer = {"data": [item(1), {"id": "2"}, None, item(3)]}
-    found = await collect(connector(), "posts", Script(answer))
-    assert [type(one).__name__ for one in found] == ["ActivityRecord", "Rejected", "Rejected", "ActivityRecord"]
-    assert found[1].raw == {"id": "2"}
-    assert found[0].raw["id"] == "1"
-
-
-async def test_an_unreadable_answer_is_set_aside_with_its_partition() -> None:
-    made = connector(ROOMS, problem=problem_at("odd"), verdicts=(on(code="odd", then=QUARANTINE),))
-    script = Script([{"id": "a"}, {"id": "b"}], {"odd": "odd"}, page(2))
-    rejected, kept = await collect(made, "posts", script)
-    assert isinstance(rejected, Rejected)
-    assert kept.vendor_id == "2"
-
-
-async def test_half_a_surrogate_pair_is_replaced() -> None:
-    at = b'"at":"2026-11-20T00:00:00Z"'
-    body = b'{"data":[{"id":"1",%b,"t":"cut \\ud83d"},{"id":"2",%b,"t":"\\ud83d\\ude00"}]}' % (at, at)
-    found = await collect(connector(), "posts", Script(body))
-    assert [one.raw["t"] for one in found] == ["cut \ufffd", "😀"]
-
-
-async def test_a_file_need_not_be_json_and_a_written_query_stays() -> None:
-    from connectors.http import Request
-
-    def download(_ctx: Context) -> Request:
-        return Request("GET", "/files?ids=List(urn%3Ax,2)", {"page": 1}, raw=True, signed=False)
-
-    def lines(reply: Any) -> list[dict[str, Any]]:
-        return [item(int(line)) for line in reply.text.splitlines()]
-
-    made = connector(replace(STREAM, request=download, items=lines, pager=Single()), problem=problem_at("error"))
-    script = Script(b"1\n2")
-    assert ids(await collect(made, "posts", script)) == [1, 2]
-    assert str(script.requests[0].url).endswith("/files?ids=List(urn%3Ax,2)&page=1")
-    assert "authorization" not in script.requests[0].headers
-
-
-async def test_a_token_goes_only_where_it_belongs() -> None:
-    made = connector(replace(STREAM, request=lambda _ctx: get("https://elsewhere.example/x")))
-    with pytest.raises(Permanent):
-        await collect(made, "posts", Script())
-    script = Script(page())
-    await collect(connector(), "posts", script)
-    assert script.requests[0].headers["authorization"] == "Bearer t0k3n"
-
-
-async def test_a_budget_paces_briefly_and_parks_for_longer() -> None:
-    made = connector(ROOMS, budgets=(Budget("calls", limit=2, window=timedelta(seconds=1)),))
-    script = Script([{"id": str(n)} for n in range(3)], page(1), page(2), page(3))
-    assert ids(await collect(made, "posts", script)) == [1, 2, 3]
-    assert script.slept == [1.0]
-    made = connector(ROOMS, budgets=(Budget("calls", limit=2, window=timedelta(minutes=1)),))
-    script = Script([{"id": str(n)} for n in range(3)], page(1), page(2), page(3))
-    with pytest.raises(RateLimited) as parked:
-        await collect(made, "posts", script)
-    assert parked.value.retry_after_s == 60
-    assert len(script.requests) == 2
-
-
-async def test_headers_stop_us_before_the_vendor_does() -> None:
-    from connectors.http import remaining
-
-    budget = Budget("calls", read=remaining("x-left", "x-reset", reset_is="seconds"))
-    made = connector(ROOMS, budgets=(budget,))
-    last = httpx.Response(200, json=page(1), headers={"x-left": "0", "x-reset": "77"})
-    script = Script([{"id": "a"}, {"id": "b"}], last)
-    with pytest.raises(RateLimited) as parked:
-        await collect(made, "posts", script)
-    assert parked.value.retry_after_s == 77
-
-
-async def test_reasons_are_for_people() -> None:
-    rule = on(code="gone", then=AUTH_DEAD, reason="The owner removed us.")
-    made = connector(problem=problem_at("error"), verdicts=(rule, on(code="slow", then=THROTTLED, after=5.0)))
-    with pytest.raises(IntegrationRevoked, match=r"The owner removed us\."):
-        await collect(made, "posts", Script({"error": "gone"}))
-    with pytest.raises(RateLimited) as parked:
-        await collect(made, "posts", Script({"error": "slow"}))
-    assert parked.value.retry_after_s == 5
 
 
 # --- declarations

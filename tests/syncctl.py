@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -12,6 +13,15 @@ from sync.cli.home import Home
 from tests.services import free_port
 
 ROOT = Path(__file__).parents[1]
+_PR_CAPBSET_DROP = 24
+_DAC_OVERRIDE, _DAC_READ_SEARCH = 1, 2
+
+
+def _give_up_passing_over() -> None:
+    # From the bounding set: root gets every capability of it anew with the program that follows.
+    for capability in (_DAC_OVERRIDE, _DAC_READ_SEARCH) if os.geteuid() == 0 else ():
+        if ctypes.CDLL(None).prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) != 0:
+            raise OSError("This root may not give up rights.")
 
 
 class Syncctl:
@@ -28,9 +38,13 @@ class Syncctl:
             **environment,
         }
 
-    def __call__(self, *arguments: str, timeout_s: float = 100, **environment: str) -> subprocess.CompletedProcess[str]:
+    def __call__(
+        self, *arguments: str, timeout_s: float = 100, ordinary: bool = False, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """`ordinary`: without root's right to pass over permissions of files."""
         return subprocess.run(
-            self.command(*arguments),
+            preexec_fn=_give_up_passing_over if ordinary else None,
+            args=self.command(*arguments),
             env={**self.environment, **environment},
             cwd=self.home.path.parent,  # nothing may depend on where it is called
             capture_output=True,

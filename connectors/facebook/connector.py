@@ -19,6 +19,7 @@ import msgspec
 from connectors.base import Credentials, Installation
 from connectors.facebook import parse
 from connectors.facebook.answers import BUDGETS, VERDICTS, problem, unknown_app
+from connectors.facebook.replies import replies_from
 from connectors.facebook.webhook import WEBHOOK
 from connectors.http import (
     Context,
@@ -305,6 +306,7 @@ def extend(credentials: Credentials, installation: Installation) -> Request:
 FACEBOOK = HttpConnector(
     platform="facebook",
     title="Facebook",
+    replies=replies_from(places, V),
     base_url={"": "https://graph.facebook.com", "www": "https://www.facebook.com"},
     auth=OAuth2(
         authorize_path=f"{V}/dialog/oauth",

@@ -48,3 +48,23 @@ async def test_who_may_do_what(api: Api) -> None:
     await api.post(f"{path}/assign", {}, status=422)
     await api.get("/inbox/conversations?cursor=WyJ4Il0", status=422)
     await api.get("/inbox/conversations/999999", status=404)
+
+
+async def test_a_reply_is_queued_once_per_key_and_can_be_watched(api: Api) -> None:
+    conversation = await filled(api, "one", "two")
+    path = f"/inbox/conversations/{conversation}"
+    await api.post(f"{path}/reply", {"text": "Soon."}, role="viewer", status=403)
+    first = await api.post(f"{path}/reply", {"text": "Soon."}, headers={"Idempotency-Key": "k1"}, status=202)
+    again = await api.post(f"{path}/reply", {"text": "Soon.", "idempotencyKey": "k1"}, status=202)
+    assert first == again and first["state"] == "queued"
+    assert await api.value("SELECT count(*) FROM job WHERE kind = 'inbox.reply'") == 1
+    assert (await api.get(path))["unread"] == 0
+    assert await api.get(f"/inbox/replies/{first['id']}") == first
+    other = await api.post(f"{path}/reply", {"text": "Now."})
+    assert [row["id"] for row in (await api.get(f"{path}/replies"))["items"]] == [other["id"], first["id"]]
+    refused = await api.post(f"{path}/reply", {"text": "Later.", "idempotencyKey": "k1"}, status=409)
+    assert refused["type"] == "/problems/conflict"
+    await api.post(f"{path}/reply", {"text": ""}, status=422)
+    await api.runtime.database.execute("UPDATE conversation SET platform = 'email'")
+    refused = await api.post(f"{path}/reply", {"text": "Hello"}, status=422)
+    assert refused["type"] == "/problems/refused" and "answer there" in refused["detail"]

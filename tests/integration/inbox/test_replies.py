@@ -33,6 +33,7 @@ PULLED = {
     "telegram": ("messages",),
     "discord": ("messages", "comments"),
     "reddit": ("comments", "messages"),
+    "facebook": ("comments", "messages"),
 }
 
 
@@ -126,6 +127,24 @@ async def test_a_reply_goes_out_and_comes_back_as_the_same_message(counter: Coun
     assert [(one["id"], one["direction"], one["reply_id"]) for one in again] == [(own["id"], "out", reply["id"])]
     shown = await counter.conversations.show(ORG, conversation["id"])
     assert shown["unread"] == 0 and len(await counter.list()) == before
+
+
+@pytest.mark.parametrize("vendors", ["facebook"], indirect=True)
+async def test_direct_messages_are_answered_while_the_window_is_open(counter: Counter, db: Database) -> None:
+    facebook = counter.office.world["facebook"]
+    account = next(iter(facebook.accounts.values()))
+    facebook.actions["message"](account, text="Are you open today?")
+    await counter.sync("facebook")
+    (talk,) = [
+        row for row in await counter.list(kind="message") if row["last_message_preview"] == "Are you open today?"
+    ]
+    _, reply = await counter.send(await counter.reply(talk["id"], "Until six."))
+    assert reply["state"] == "sent", reply
+    await counter.sync("facebook")
+    assert [one["text"] for one in await counter.messages(talk["id"])][-2:] == ["Are you open today?", "Until six."]
+    old = (await counter.list(kind="message"))[-1]
+    _, refused = await counter.send(await counter.reply(old["id"], "Too late."))
+    assert refused["state"] == "failed" and "24 hours" in refused["reason"], refused
 
 
 # --- at most once

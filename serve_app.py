@@ -96,6 +96,7 @@ def build(settings: Settings, namespace: str = NAMESPACE) -> Application:
         name="SyncApi",
         num_replicas=settings.http.replicas,
         max_ongoing_requests=MAX_ONGOING,
+        logging_config={"enable_access_log": False},  # our own log has more of it, and it costs time in every call
         graceful_shutdown_timeout_s=15,
         graceful_shutdown_wait_loop_s=0.5,
         ray_actor_options={"num_cpus": 0.25, "memory": 200 * 1024 * 1024},

@@ -26,6 +26,7 @@ from sync.api.routes import (
 )
 
 ROUTERS = (
+    webhooks.door,  # first: Serve looks up the route of every call for its metrics, and vendors call most
     overview.router,
     queue.router,
     control.router,
@@ -38,7 +39,6 @@ ROUTERS = (
     subscriptions.router,
     integrations.router,
     consent.router,
-    webhooks.door,
     webhooks.router,
     activities.router,
     metrics.router,

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from sync.base.errors import LeaseLost, Permanent, Transient
+from sync.base.errors import LeaseLost, Transient
 from sync.base.settings import StoreSettings
 from sync.jobs.catalogue import JobKind
 from sync.jobs.claim import Claimer
 from sync.jobs.context import JobContext
 from sync.jobs.finish import Finisher
-from sync.jobs.member import PoolMember
 from sync.jobs.model import NewJob
 from sync.jobs.operations import QueueOperations
-from sync.jobs.outcome import Outcome, Snooze
+from sync.jobs.outcome import Outcome
 from sync.jobs.queue import Queue
 from sync.jobs.rescue import Rescuer
 from sync.store.dedicated import DedicatedConnection
@@ -109,60 +107,6 @@ async def test_effects_stay_single_when_the_answer_to_their_commit_is_lost(pg_ur
         assert stage.calls == {"a": 1}
         assert await db.fetch_value("SELECT count(*) FROM effect") == 1
         assert await outcomes(db) == [0]
-
-
-async def test_a_result_that_cannot_be_stored_becomes_a_dead_letter_and_blocks_nobody(db: Database) -> None:
-    await db.execute(
-        "ALTER TABLE job_scheduled ADD CONSTRAINT picky"
-        " CHECK (coalesce(meta->'errors'->-1->>'message', '') <> 'unstorable')"
-    )
-
-    async def handler(script: Script, ctx: JobContext) -> None:
-        if script.do == "bad":
-            raise Transient("unstorable")
-
-    stage = Stage()
-    async with job_runtime(db, [JobKind("test.picky", Script, handler), scripted(stage)]) as runtime:
-        jobs = [NewJob("test.picky", Script(do)) for do in ("ok", "ok", "bad", "ok", "ok")]
-        await runtime.queue.enqueue_many(jobs)
-        async with member(runtime):
-            await eventually(lambda: nothing_left(db))
-            await runtime.queue.enqueue(NewJob("test.script", Script("ok")))
-            await eventually(lambda: stage.calls["ok"] == 1)
-            await eventually(lambda: nothing_left(db))
-    dead = await db.fetch_all("SELECT error_class, meta FROM job_dead")
-    assert [row["error_class"] for row in dead] == ["ResultRefused"]
-    assert "picky" in dead[0]["meta"]["errors"][0]["message"]
-    assert sorted(await outcomes(db)) == [0, 0, 0, 0, 0, 4]
-
-
-class _Mute(Exception):
-    def __str__(self) -> str:
-        raise RuntimeError("no text")
-
-
-@pytest.mark.parametrize("error", [ValueError("nul \x00 and half \ud800 a pair"), _Mute(), SystemExit(3)])
-async def test_whatever_a_handler_raises_can_be_stored(db: Database, error: BaseException) -> None:
-    async def handler(script: Script, ctx: JobContext) -> None:
-        raise error
-
-    async with job_runtime(db, [JobKind("test.odd", Script, handler, max_attempts=1)]) as runtime, member(runtime):
-        await runtime.queue.enqueue(NewJob("test.odd", Script()))
-        dead = await eventually(lambda: db.fetch_one("SELECT error_class FROM job_dead"))
-    assert dead["error_class"] == type(error).__name__
-
-
-async def test_an_endless_snooze_is_cut_and_a_strange_return_value_is_no_success(db: Database) -> None:
-    async def endless(script: Script, ctx: JobContext) -> Any:
-        return Snooze(float("inf")) if script.do == "snooze" else Snooze
-
-    kind = JobKind("test.endless", Script, endless, max_attempts=1)
-    async with job_runtime(db, [kind]) as runtime, member(runtime):
-        await runtime.queue.enqueue(NewJob("test.endless", Script("snooze")))
-        await runtime.queue.enqueue(NewJob("test.endless", Script("class")))
-        await eventually(lambda: db.fetch_value("SELECT count(*) = 1 FROM job_scheduled"))
-        dead = await eventually(lambda: db.fetch_one("SELECT error_class FROM job_dead"))
-    assert dead["error_class"] == "TypeError"
 
 
 async def test_a_handler_that_loses_a_lease_of_its_own_does_not_lose_its_job(db: Database) -> None:
@@ -353,121 +297,6 @@ async def _kill_waiting(db: Database) -> None:
     )
 
 
-async def test_a_job_that_runs_alone_keeps_to_the_limit_of_its_queue(db: Database) -> None:
-    stage = Stage()
-    async with (
-        job_runtime(db, [scripted(stage, "test.limited", concurrency=1)]) as runtime,
-        member(runtime),
-    ):
-        await runtime.queue.enqueue(NewJob("test.limited", Script("hang", "first")))
-        await stage.started.wait()
-        async with member(runtime, "consumer.one-off.1"):
-            await db.execute('SELECT sync_enqueue(\'test.limited\', \'{"do": "ok", "key": "crashed"}\')')
-            await db.execute("UPDATE job SET lane = 6, crashes = 1")
-            polls = await _polls(db)
-            await eventually(lambda: _polled(db, polls + 10))
-            assert stage.calls == {"first": 1}
-            stage.gate.set()
-            await eventually(lambda: nothing_left(db))
-    assert stage.calls == {"first": 1, "crashed": 1}
-
-
-async def _polls(db: Database) -> int:
-    await db.execute("SELECT pg_stat_force_next_flush()")
-    return int(
-        await db.fetch_value("SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'job_scheduled_due'")
-    )
-
-
-async def _polled(db: Database, count: int) -> bool:
-    return await _polls(db) > count
-
-
-@pytest.mark.parametrize("held_back", ["limit", "limit, alone", "pause", "pause, alone", "paused org"])
-async def test_work_that_may_not_start_is_not_asked_for_in_a_loop(
-    db: Database, monkeypatch: pytest.MonkeyPatch, held_back: str
-) -> None:
-    calls: Counter[str] = Counter()
-    for name in ("poll", "claim", "claim_solo"):
-
-        def counting(name: str, original: Any) -> Any:
-            async def counted(self: Claimer, *args: Any) -> Any:
-                calls[name] += 1
-                return await original(self, *args)
-
-            return counted
-
-        monkeypatch.setattr(Claimer, name, counting(name, getattr(Claimer, name)))
-    stage = Stage()
-    kinds = [scripted(stage, "test.limited", concurrency=1), scripted(stage, "test.free")]
-    async with job_runtime(db, kinds) as runtime, member(runtime):
-        kind = "test.limited" if held_back.startswith("limit") else "test.free"
-        if held_back.startswith("limit"):
-            await runtime.queue.enqueue(NewJob(kind, Script("hang"), org_id="acme"))
-            await stage.started.wait()
-        elif held_back == "paused org":
-            await db.execute("INSERT INTO org_share (org_id, paused_at) VALUES ('acme', now())")
-        else:
-            await QueueOperations(db, runtime.signals).pause("consumer.one-off", "test")
-        async with db.transaction() as tx:
-            await runtime.queue.enqueue_many([NewJob(kind, Script("ok"), org_id="acme") for _ in range(50)], tx)
-            if held_back.endswith("alone"):
-                await tx.execute("UPDATE job SET lane = lane + 4, crashes = 1")
-        calls.clear()
-        await eventually(lambda: calls["poll"] >= 20)
-        assert calls["claim"] + calls["claim_solo"] <= 2 * calls["poll"] + 4
-        assert stage.calls["ok"] == 0
-        await QueueOperations(db, runtime.signals).resume("consumer.one-off", "test")
-        await db.execute("DELETE FROM org_share")
-        stage.gate.set()
-        await eventually(lambda: nothing_left(db))
-    assert stage.calls["ok"] == 50
-
-
-async def test_slow_jobs_do_not_stop_for_one_that_must_run_alone(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It waits for a quiet moment; meanwhile the others go on, and when there is one it gets its turn."""
-    monkeypatch.setattr("sync.jobs.member._PATIENCE_S", 0.1)
-    stage = Stage()
-    async with job_runtime(db, [scripted(stage)]) as runtime, member(runtime):
-        await runtime.queue.enqueue(NewJob("test.script", Script("hang")))
-        await stage.started.wait()
-        async with db.transaction() as tx:
-            await runtime.queue.enqueue(NewJob("test.script", Script("ok", "crashed")), tx)
-            await tx.execute("UPDATE job SET lane = lane + 4, crashes = 1")
-        for number in range(3):
-            await runtime.queue.enqueue(NewJob("test.script", Script("ok", f"other-{number}")))
-            await eventually(lambda number=number: stage.calls[f"other-{number}"] == 1)
-        assert stage.calls["crashed"] == 0
-        stage.gate.set()
-        await eventually(lambda: stage.calls["crashed"] == 1)
-
-
-async def test_a_handler_that_ignores_its_interruption_does_not_hold_up_the_shutdown(
-    db: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sync.jobs.executor._STUBBORN_S", 0.2)
-    started, release = asyncio.Event(), asyncio.Event()
-
-    async def stubborn(script: Script, ctx: JobContext) -> None:
-        started.set()
-        while not release.is_set():
-            try:
-                await release.wait()
-            except asyncio.CancelledError:
-                continue
-
-    async with job_runtime(db, [JobKind("test.stubborn", Script, stubborn)]) as runtime:
-        one = PoolMember(runtime, "consumer.one-off", "consumer.one-off.0", "node")
-        await one.start()
-        await runtime.queue.enqueue(NewJob("test.stubborn", Script()))
-        await started.wait()
-        async with asyncio.timeout(20):
-            await one.drain(0.05)
-        release.set()
-        assert (await Rescuer(db, runtime.signals, FAST).step()).jobs == 1
-        await check_places(db)
-
-
 # -- enqueue ---------------------------------------------------------------------------------------------------------
 
 
@@ -488,34 +317,6 @@ async def test_an_enqueue_whose_answer_is_lost_is_not_repeated_behind_the_caller
         )
     assert all(isinstance(result, Transient) for result in results)
     assert await db.fetch_value("SELECT count(*) FROM job") == 10
-
-
-@pytest.mark.parametrize("key", ["", "half \ud800 a pair", "nul \x00", "x" * 3000])
-async def test_a_key_that_cannot_be_stored_is_refused_before_it_meets_others(db: Database, key: str) -> None:
-    async with job_runtime(db, [scripted(Stage())]) as runtime:
-        good = [runtime.queue.enqueue(NewJob("test.script", Script())) for _ in range(3)]
-        bad = [
-            runtime.queue.enqueue(NewJob("test.script", Script(), unique_key=key)),
-            runtime.queue.enqueue(NewJob("test.script", Script(), idempotency_key=key)),
-        ]
-        results = await asyncio.gather(*good, *bad, return_exceptions=True)
-    assert [type(result).__name__ for result in results] == ["EnqueueResult"] * 3 + ["Permanent"] * 2
-
-
-async def test_texts_that_json_of_postgresql_cannot_read_are_refused(db: Database) -> None:
-    async with job_runtime(db, [scripted(Stage())]) as runtime:
-        for job in (
-            NewJob("test.script", Script("ok", "nul \x00")),
-            NewJob("test.script", Script("ok", "half \ud800 a pair")),
-            NewJob("test.script", Script("ok"), meta={"correlation_id": "\x00"}),
-            NewJob("test.script", Script("ok"), meta={"correlation_id": "\ud800"}),
-        ):
-            with pytest.raises(Permanent):
-                await runtime.queue.enqueue(job)
-        kept = await runtime.queue.enqueue(NewJob("test.script", Script("ok", "the text \\u0000 is no NUL")))
-    assert await db.fetch_value("SELECT args->>'key' FROM job WHERE seq = %(id)s", {"id": kept.job_id}) == (
-        "the text \\u0000 is no NUL"
-    )
 
 
 async def test_an_idle_connection_that_the_server_closed_costs_no_enqueue(db: Database) -> None:

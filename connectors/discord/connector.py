@@ -20,8 +20,8 @@ from connectors.http import (
     GONE,
     Ephemeral,
     HttpConnector,
-    SinceIdPager,
     Listed,
+    SinceIdPager,
     Snapshot,
     Static,
     Stream,
@@ -137,9 +137,9 @@ DISCORD = HttpConnector(
             page_size=1000,
             cursor=Snapshot(),
             map=parse.member,
+            listed=Listed("profile", lambda item, _ctx: item["user"]["id"], data={"what": "member"}),
             verdicts=(on(code=50001, then=GONE),),  # without the members intent the rest goes on
         ),
-            listed=Listed("profile", lambda item, _ctx: item["user"]["id"], data={"what": "member"}),
         Stream(
             "engagement-metrics",
             "Reactions, polls, edits and deletions of recent messages",

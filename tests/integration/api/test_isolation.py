@@ -91,7 +91,14 @@ async def test_no_route_shows_or_touches_what_belongs_to_another_org(api: Api, r
 async def test_lists_and_counts_of_another_org_are_empty(api: Api) -> None:
     await populate(api)
     other = {"org": "globex", "role": "viewer"}
-    data = ("/sync/activities", "/sync/metrics", "/sync/mail/messages", "/inbox/conversations", "/analytics/posts", "/analytics/accounts")
+    data = (
+        "/sync/activities",
+        "/sync/metrics",
+        "/sync/mail/messages",
+        "/inbox/conversations",
+        "/analytics/posts",
+        "/analytics/accounts",
+    )
     own = (
         "/sync/jobs",
         "/sync/runs",

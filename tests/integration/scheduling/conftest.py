@@ -18,7 +18,8 @@ def stage() -> Stage:
 async def runtime(db: Database, stage: Stage) -> AsyncIterator[FakeRuntime]:
     kinds = [
         scripted(stage),
-        scripted(stage, "maintenance.purge", queue="maintenance", tenants=False),  # what the code's own schedules ask for
+        # What the code's own schedules ask for:
+        scripted(stage, "maintenance.purge", queue="maintenance", tenants=False),
         scripted(stage, "webhook.apply"),
     ]
     async with job_runtime(db, kinds) as runtime:

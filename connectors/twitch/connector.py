@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 PAGER = CursorPager("pagination.cursor", "after")
 WATCHED = timedelta(days=60)
 """How old a video or clip may be to be asked for its views again."""
-CLIPS_MOST = 1000
 EVERYTHING, DAILY = timedelta(days=7300), timedelta(hours=24)
+CLIPS_MOST = 1000
 """Of one question."""
 
 
@@ -251,9 +251,9 @@ TWITCH = HttpConnector(
             # Now and then to the end, for those who have stopped.
             cursor=back_walk(parse.followed, overlap=timedelta(minutes=5), reread=EVERYTHING, reread_every=DAILY),
             map=parse.follower,
+            listed=Listed("profile", lambda item, _ctx: f"follower:{item['user_id']}", prefix="follower:"),
         ),
         Stream(
-            listed=Listed("profile", lambda item, _ctx: f"follower:{item['user_id']}", prefix="follower:"),
             "profile",
             "Subscribers",
             every=timedelta(hours=1),
@@ -263,9 +263,9 @@ TWITCH = HttpConnector(
             pager=PAGER,
             cursor=Snapshot(),
             map=parse.subscriber,
+            listed=Listed("profile", lambda item, _ctx: f"subscriber:{item['user_id']}", prefix="subscriber:"),
             verdicts=OPTIONAL,
         ),
-            listed=Listed("profile", lambda item, _ctx: f"subscriber:{item['user_id']}", prefix="subscriber:"),
         Stream(
             "engagement-metrics",
             "Views, followers, subscribers, viewers, goals and polls",

@@ -86,6 +86,8 @@ BUDGETS = (
     _budget("search_all", 1, timedelta(seconds=1)),
     _budget("dm_events", 15),
     _budget("analytics", 300),
+    _budget("post_create", 100),
+    _budget("dm_create", 15),
     Budget("project", scope="app", endpoints=V2),
     _budget("ads_accounts", 5),
     _budget("ads_stats", 250),

@@ -34,6 +34,7 @@ from connectors.http import (
 from connectors.http.times import zulu
 from connectors.twitter import ads, oauth1, parse
 from connectors.twitter.answers import BUDGETS, LOOKUP, VERDICTS, problem
+from connectors.twitter.replies import REPLIES
 from connectors.twitter.webhook import WEBHOOK
 from sync.base.errors import RateLimited, ScopeMissing
 
@@ -235,6 +236,7 @@ TWITTER = HttpConnector(
     identify=identify,
     before=sign_ads,
     webhook=WEBHOOK,
+    replies=REPLIES,
     extra_fields=(
         Field("ads_token", "OAuth 1.0a token for the Ads API, if ads are wanted.", secret=True),
         Field("ads_token_secret", "Its secret.", secret=True),

@@ -19,7 +19,7 @@ from simulator.http import Headers, Refusal, Request, Response
 from simulator.limits import Rule, Usage
 from simulator.reports import Reports
 from simulator.vendor import Connection
-from simulator.vendors.twitter import activity, ads, data, errors, oauth, routes
+from simulator.vendors.twitter import activity, ads, data, errors, oauth, routes, writing
 from simulator.vendors.twitter.activity import Activity
 from simulator.vendors.twitter.data import Profile, snowflake
 from simulator.vendors.twitter.deeds import Deeds
@@ -50,6 +50,8 @@ LIMITS = {
     "subscriptions": (500, 500),
     "replay": (100, 100),
     "usage": (50, 50),
+    "post_create": (0, 100),
+    "dm_create": (0, 15),
 }
 """Calls in 15 minutes: of an app by itself, of a person through an app; 0 forbids that kind of token."""
 ADS_LIMITS = {"ads_accounts": 5, "ads_reads": 2_000, "ads_core": 10_000, "ads_stats": 250}
@@ -65,8 +67,19 @@ def _rules() -> tuple[Rule, ...]:
 
 class Twitter(Deeds):
     slug = "twitter"
-    tables = (oauth.routes, routes.routes, activity.routes, ads.routes)
-    scopes = tuple(["tweet.read", "users.read", "dm.read", "like.read", "follows.read", "offline.access"])
+    tables = (oauth.routes, routes.routes, writing.routes, activity.routes, ads.routes)
+    scopes = tuple(
+        [
+            "tweet.read",
+            "users.read",
+            "dm.read",
+            "like.read",
+            "follows.read",
+            "offline.access",
+            "tweet.write",
+            "dm.write",
+        ]
+    )
     token_rules = TokenRules(
         access_ttl=7200, refresh=Refresh.ROTATING, refresh_ttl=182 * 86_400, code_ttl=30, pkce=True
     )

@@ -34,6 +34,7 @@ PULLED = {
     "discord": ("messages", "comments"),
     "reddit": ("comments", "messages"),
     "facebook": ("comments", "messages"),
+    "twitter": ("comments", "messages"),
 }
 
 
@@ -123,10 +124,23 @@ async def test_a_reply_goes_out_and_comes_back_as_the_same_message(counter: Coun
     (own,) = [one for one in await counter.messages(conversation["id"]) if one["text"] == reply["text"]]
     assert (own["id"], own["direction"], own["reply_id"]) == (reply["activity_id"], "out", reply["id"])
     await counter.sync(platform)
-    again = [one for one in await counter.messages(conversation["id"]) if one["text"] == reply["text"]]
+    again = [one for one in await counter.messages(conversation["id"]) if one["text"].endswith(reply["text"])]
     assert [(one["id"], one["direction"], one["reply_id"]) for one in again] == [(own["id"], "out", reply["id"])]
     shown = await counter.conversations.show(ORG, conversation["id"])
     assert shown["unread"] == 0 and len(await counter.list()) == before
+
+
+@pytest.mark.parametrize("vendors", ["twitter"], indirect=True)
+async def test_direct_messages_on_x_are_answered_and_long_posts_refused(counter: Counter) -> None:
+    await counter.sync("twitter")
+    talk = next(row for row in await counter.list(kind="message") if row["last_message_direction"] == "in")
+    _, reply = await counter.send(await counter.reply(talk["id"], "Until six."))
+    assert reply["state"] == "sent", reply
+    await counter.sync("twitter")
+    own = [one for one in await counter.messages(talk["id"]) if one["text"] == "Until six."]
+    assert [one["reply_id"] for one in own] == [reply["id"]]
+    comment = (await counter.list(kind="comment"))[0]
+    assert "280 characters" in str(await _refused(counter, comment["id"], 422, text="字" * 141))
 
 
 @pytest.mark.parametrize("vendors", ["facebook"], indirect=True)

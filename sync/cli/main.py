@@ -8,7 +8,18 @@ from __future__ import annotations
 
 import typer
 
-from sync.cli import connect, events, integrations, jobs, lifecycle, maintenance, platforms, schedules, secrets
+from sync.cli import (
+    connect,
+    events,
+    integrations,
+    jobs,
+    lifecycle,
+    maintenance,
+    platforms,
+    schedules,
+    secrets,
+    webhooks,
+)
 from sync.cli.run import guarded
 
 app = typer.Typer(
@@ -34,6 +45,7 @@ app.add_typer(integrations.app, name="integrations")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(schedules.app, name="schedule")
 app.add_typer(secrets.app, name="secret")
+app.add_typer(webhooks.app, name="webhooks")
 connect.register(app)
 connect.connect.command()(platforms.platform)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from urllib.parse import urlencode
 
-from connectors.base import Account, Credentials
+from connectors.base import Account, Credentials, find_sync_type
 from connectors.http.auth import CodeGrant, OAuth2, Renewal
 from connectors.http.session import open_session
 from connectors.http.streams import HttpConnector, Identity
@@ -28,15 +29,26 @@ def oauth_of(connector: object) -> OAuth2 | None:
     return auth if isinstance(auth, OAuth2) else None
 
 
-def scopes_of(connector: HttpConnector, auth: OAuth2) -> tuple[str, ...]:
-    """Everything that its sync types and replies need."""
-    needed = [scope for sync_type in connector.sync_types for scope in sync_type.scopes]
-    answering = connector.replies.scopes if connector.replies is not None else ()
+def scopes_of(connector: HttpConnector, auth: OAuth2, sync_types: Collection[str] | None = None) -> tuple[str, ...]:
+    """Everything that its sync types and replies need; of some sync types what these need, and no replies.
+
+    Errors: ConfigurationError for a sync type that there is not.
+    """
+    wanted = connector.sync_types if sync_types is None else [find_sync_type(connector, name) for name in sync_types]
+    needed = [scope for sync_type in wanted for scope in sync_type.scopes]
+    answering = connector.replies.scopes if connector.replies is not None and sync_types is None else ()
     return tuple(dict.fromkeys([*auth.scopes, *needed, *answering]))
 
 
 def authorize_url(
-    connector: HttpConnector, auth: OAuth2, account: Account, *, redirect_uri: str, state: str, verifier: str
+    connector: HttpConnector,
+    auth: OAuth2,
+    account: Account,
+    *,
+    redirect_uri: str,
+    state: str,
+    verifier: str,
+    sync_types: Collection[str] | None = None,
 ) -> str:
     """Where a person agrees. Errors: ConfigurationError when our app at the platform is not configured."""
     client_id = account.installation.client_id
@@ -49,7 +61,7 @@ def authorize_url(
         auth.client_id: client_id,
         "response_type": "code",
         "redirect_uri": redirect_uri,
-        "scope": auth.separator.join(scopes_of(connector, auth)),
+        "scope": auth.separator.join(scopes_of(connector, auth, sync_types)),
         "state": state,
     }
     if auth.pkce:

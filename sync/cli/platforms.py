@@ -32,6 +32,9 @@ def platform(
         Path | None, typer.Option(help="JSON object with the secret fields; '-' is stdin. Else they are asked.")
     ] = None,
     label: Annotated[str | None, typer.Option(help="A name for people.")] = None,
+    sync_types: Annotated[
+        list[str] | None, typer.Option("--sync-type", help="With --browser: ask for what these need alone.")
+    ] = None,
     check: Check = True,
     as_json: Json = False,
 ) -> None:
@@ -45,7 +48,14 @@ def platform(
         consents = Consents(runtime.database, runtime.sealer, runtime.settings, found)
         given = _read(secrets_file) if secrets_file else {}
         return await consents.begin(
-            org, name, by=operator(), label=label, config=config, credentials=given, operator=True
+            org,
+            name,
+            by=operator(),
+            label=label,
+            config=config,
+            credentials=given,
+            sync_types=sync_types,
+            operator=True,
         )
 
     async def work(runtime: Runtime) -> Integration:

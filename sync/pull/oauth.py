@@ -12,7 +12,7 @@ began. A code from elsewhere, a second use and a late one change nothing.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -112,16 +112,26 @@ class Consents:
         label: str | None = None,
         config: Mapping[str, Any] | None = None,
         credentials: Mapping[str, Any] | None = None,
+        sync_types: Collection[str] | None = None,
         operator: bool = False,
     ) -> Consent:
         """Prepare a consent. `credentials` are secret fields of the platform that its consent does not bring.
 
+        `sync_types`: ask for what these need alone; the others will be blocked for want of a permission.
         Errors: ConfigurationError when the platform has no consent, our app is unknown, or a field is wrong.
         """
         connector, auth = self._find(platform)
         account = self._account(connector, auth, check_org_id(org_id), config or {}, credentials or {}, operator)
         state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
-        url = authorize_url(connector, auth, account, redirect_uri=self.redirect_uri, state=state, verifier=verifier)
+        url = authorize_url(
+            connector,
+            auth,
+            account,
+            redirect_uri=self.redirect_uri,
+            state=state,
+            verifier=verifier,
+            sync_types=sync_types,
+        )
         sealed = msgspec.json.encode(_Sealed(verifier, dict(account.credentials)))
         expires_at = await self._database.fetch_value(
             _INSERT,

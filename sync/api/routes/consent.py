@@ -35,6 +35,12 @@ class StartConsent(Body):
     credentials: dict[str, str] = Field(
         default_factory=dict, description="Secret fields that the consent does not bring. Sealed, never returned."
     )
+    sync_types: list[str] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=20,
+        description="Ask for what these need alone, where our app may not ask for everything. Absent: for everything.",
+    )
 
 
 class ConsentView(Answer):
@@ -66,6 +72,7 @@ async def begin_consent(
         label=asked.label,
         config=asked.config,
         credentials=asked.credentials,
+        sync_types=asked.sync_types,
         operator=principal.runs_install,
     )
     return ConsentView.model_validate(await services.units.run(work))

@@ -117,6 +117,19 @@ async def test_what_vendors_are_asked(office: Office) -> None:
     assert stored == 0
 
 
+async def test_a_consent_for_some_sync_types_asks_for_no_more(pg_url: str) -> None:
+    """An app that Snap has not put on its list must not ask for public profiles."""
+    async with opened(pg_url, "snapchat") as office:
+        url = await office.begin("snapchat", {"syncTypes": ["ads-metrics", "profile"]})
+        assert parse_qs(urlsplit(url).query)["scope"] == ["snapchat-marketing-api"]
+        everything = parse_qs(urlsplit(await office.begin("snapchat")).query)["scope"][0].split()
+        assert set(everything) > {"snapchat-marketing-api"}
+        answer = await office.come_back(await office.agree(url))
+        assert answer.status_code == 200, answer.text
+        refused = await office.api.post("/sync/connect/snapchat", {"syncTypes": ["likes"]}, status=422)
+        assert "ads-metrics" in refused["detail"]
+
+
 async def test_the_same_account_again_is_a_reconnect(office: Office) -> None:
     first = await office.connected("slack", {"label": "Ours"})
     again = await office.connected("slack")

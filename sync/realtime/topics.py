@@ -16,6 +16,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "integrations": ("integration",),
     "notifications": ("notification",),
     "alerts": ("alert",),
+    "broadcasts": ("broadcast",),
 }
 """Topic -> the first words of the event types that belong to it."""
 PERSONAL = frozenset({"notifications"})
@@ -23,7 +24,7 @@ PERSONAL = frozenset({"notifications"})
 
 _TOPIC_OF = {family: topic for topic, families in TOPICS.items() for family in families}
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 Names = Annotated[list[Name], msgspec.Meta(min_length=1, max_length=50)]
 Number = Annotated[int, msgspec.Meta(ge=1)]
 Numbers = Annotated[list[Number], msgspec.Meta(min_length=1, max_length=50)]
@@ -35,6 +36,8 @@ class Filter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     platform: Name | Names | None = None
     integration_id: Number | Numbers | None = None
     conversation_id: Number | Numbers | None = None
+    topic: Name | Names | None = None
+    """Of broadcasts, as their subscriptions name it."""
 
 
 class Selection:

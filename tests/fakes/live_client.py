@@ -90,14 +90,14 @@ class SseClient:
     def __init__(self, response: httpx.Response) -> None:
         self.response = response
         self.last_event_id: str | None = None
-        self._lines = response.aiter_lines()
+        self.lines = response.aiter_lines()
 
     async def next(self) -> dict[str, Any]:
         """The data of the next event. Errors: StopAsyncIteration at the end."""
         kind, data = "message", []
         async with asyncio.timeout(PATIENCE_S):
             while True:
-                line = await anext(self._lines)
+                line = await anext(self.lines)
                 if not line and data:
                     message: dict[str, Any] = json.loads("\n".join(data))
                     assert message["type"] == kind

@@ -43,11 +43,17 @@ async def sse_events(
     platform: Texts = None,
     integration_id: Numbers = None,
     conversation_id: Numbers = None,
+    topic: Texts = None,
     cursor: Cursor = None,
     last_event_id: LastEventId = None,
 ) -> EventStream:
     """Filters apply to every topic that is named."""
-    fields = {"platform": platform, "integration_id": integration_id, "conversation_id": conversation_id}
+    fields = {
+        "platform": platform,
+        "integration_id": integration_id,
+        "conversation_id": conversation_id,
+        "topic": topic,
+    }
     try:
         wanted = msgspec.convert({name: value for name, value in fields.items() if value}, Filter)
         selection = Selection(dict.fromkeys(filter(None, topics.split(",")), wanted))

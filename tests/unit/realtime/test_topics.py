@@ -16,8 +16,8 @@ def event(type: str = "activity.added", subject: str = "thing:1", **payload: Any
     return LoggedEvent(1, "acme", type, subject, payload, 1, None, None, datetime(2027, 5, 1, tzinfo=UTC))
 
 
-def selection(topic: str, **fields: Any) -> Selection:
-    return Selection({topic: msgspec.convert(fields, Filter)})
+def selection(of: str, /, **fields: Any) -> Selection:
+    return Selection({of: msgspec.convert(fields, Filter)})
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,7 @@ def selection(topic: str, **fields: Any) -> Selection:
         ("integration.expired", "integrations"),
         ("notification.created", "notifications"),
         ("alert.raised", "alerts"),
+        ("broadcast.sent", "broadcasts"),
         ("row.changed", None),
         ("activitylike.added", None),
         ("", None),
@@ -74,6 +75,12 @@ def test_notifications_are_for_their_user_alone() -> None:
     assert wanted.wants("notifications", mine, "ada") and wanted.wants("notifications", addressed, "ada")
     assert not any(wanted.wants("notifications", one, "bob") for one in (mine, addressed, for_all))
     assert not wanted.wants("notifications", for_all, "ada")
+
+
+def test_broadcasts_are_told_apart_by_the_topic_of_their_subscription() -> None:
+    one = selection("broadcasts", topic="orders")
+    assert one.wants("broadcasts", event("broadcast.sent", "topic:orders", topic="orders"), "ada")
+    assert not one.wants("broadcasts", event("broadcast.sent", "topic:stock", topic="stock"), "ada")
 
 
 def test_an_unknown_topic_is_refused_with_the_list() -> None:

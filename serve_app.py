@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 MAX_ONGOING = 500
-"""Requests one replica works on at a time. They wait for PostgreSQL, not for the processor; Serve's default is 5."""
+"""Requests one replica works on at a time. They wait for PostgreSQL, not for the processor; Serve's default is 5.
+Serve counts every open WebSocket and stream as one, so the connections of `/ws` and `/sse` come on top."""
 _HANDLES = 2000
 
 
@@ -95,7 +96,7 @@ def build(settings: Settings, namespace: str = NAMESPACE) -> Application:
         serve.ingress()(SyncApi),
         name="SyncApi",
         num_replicas=settings.http.replicas,
-        max_ongoing_requests=MAX_ONGOING,
+        max_ongoing_requests=MAX_ONGOING + settings.realtime.max_connections,
         logging_config={"enable_access_log": False},  # our own log has more of it, and it costs time in every call
         graceful_shutdown_timeout_s=15,
         graceful_shutdown_wait_loop_s=0.5,

@@ -47,7 +47,7 @@ class Client:
             frames = await self.listener.take()
         for frame in frames:
             message = json.loads(frame.text)
-            assert message["type"] in {"subscribed", "event"}, message
+            assert message["type"] in {"subscribed", "event", "ping"}, message
             self.cursor = message.get("cursor", self.cursor)
             if message["type"] == "event":
                 self.seen.append(message["event"]["payload"]["number"])

@@ -71,7 +71,7 @@ class Office:
 
 @pytest.fixture
 def settings(pg_url: str) -> Settings:
-    return settings_for(pg_url, connectors=CONNECTORS, webhooks=WebhookSettings(pull_gap_s=0.1))
+    return settings_for(pg_url, connectors=CONNECTORS, webhooks=WebhookSettings(pull_gap_s=0.1, patience_s=60))
 
 
 @pytest.fixture

@@ -6,13 +6,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
 from connectors.registry import PLATFORMS
 from connectors.telegram.webhook import secret_of
 from simulator.server import running as simulating
-from simulator.webhooks import Target
+from simulator.webhooks import Hooks, Target
 from simulator.world import World
 from sync.base.sealing import Sealer
 from sync.base.settings import AppSettings, Settings
@@ -51,6 +52,14 @@ def with_secret_of_ours(settings: Settings) -> Settings:
     return settings.model_copy(update={"connectors": connectors})
 
 
+async def drained(world: World, hooks: Hooks) -> None:
+    """Until all is delivered. Where a call took the vendor too long, its clock moves on to the retry."""
+    waiting = asyncio.create_task(hooks.drain())
+    async with asyncio.timeout(120):
+        while not (await asyncio.wait([waiting], timeout=5))[0]:
+            world.clock.advance(1)
+
+
 @pytest.mark.parametrize("platform", sorted(SIGNERS))
 async def test_what_a_vendor_tells_reaches_its_account(platform: str, office: Office) -> None:
     vendor = office.world[platform]
@@ -60,6 +69,8 @@ async def test_what_a_vendor_tells_reaches_its_account(platform: str, office: Of
     if platform == "telegram":
         office.settings = with_secret_of_ours(office.settings)
     async with running(office.settings) as port:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as http:
+            assert (await http.post(DOOR)).status_code == 401  # the first call of a process takes longest
         url = f"http://127.0.0.1:{port}{DOOR}/{platform}"
         if platform == "telegram":
             secret = secret_of(OURS, integration.account)
@@ -69,8 +80,7 @@ async def test_what_a_vendor_tells_reaches_its_account(platform: str, office: Of
             assert await vendor.hooks.subscribe(target), "the handshake"
         for _ in range(EVENTS):
             vendor.grow(account)
-        async with asyncio.timeout(60):
-            await vendor.hooks.drain()
+        await drained(office.world, vendor.hooks)
         sent = [delivery for delivery in vendor.hooks.deliveries if delivery.target is target]
         assert {delivery.state for delivery in sent} <= {"delivered"}, [d.attempts for d in sent]
     if platform == "discord":

@@ -32,6 +32,7 @@ from connectors.http import (
 from connectors.http.times import epoch_ms, milliseconds
 from connectors.linkedin import calls, parse
 from connectors.linkedin.answers import BUDGETS, VERDICTS, problem
+from connectors.linkedin.replies import REPLIES
 from connectors.linkedin.restli import StartPager, ThreadPager, address, urn
 from connectors.linkedin.webhook import WEBHOOK
 from sync.base.errors import ScopeMissing
@@ -190,6 +191,7 @@ LINKEDIN = HttpConnector(
     before=address,
     headers=calls.headers,
     webhook=WEBHOOK,
+    replies=REPLIES,
     streams=(
         Stream(
             "posts",

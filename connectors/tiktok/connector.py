@@ -37,6 +37,7 @@ from connectors.http import (
 )
 from connectors.tiktok import calls, parse
 from connectors.tiktok.answers import ADS_VERDICTS, BUDGETS, VERDICTS, problem
+from connectors.tiktok.replies import REPLIES
 from connectors.tiktok.webhook import WEBHOOK
 from sync.base.errors import ScopeMissing
 
@@ -195,6 +196,7 @@ TIKTOK = HttpConnector(
     identify=identify,
     before=prove,
     webhook=WEBHOOK,
+    replies=REPLIES,
     streams=(
         Stream(
             "posts",

@@ -13,7 +13,7 @@ from simulator.feed import Feed, Record
 from simulator.http import Headers, Refusal, Request, Response
 from simulator.limits import Rule, Usage
 from simulator.vendor import Vendor
-from simulator.vendors.linkedin import ads, data, errors, oauth, organizations, social, subscriptions
+from simulator.vendors.linkedin import ads, data, errors, oauth, organizations, social, subscriptions, writing
 from simulator.vendors.linkedin.data import Member, Org, key_at, little, ms_of, person_urn
 from simulator.vendors.linkedin.restli import URL_LIMIT
 from simulator.vendors.linkedin.subscriptions import EVENT, challenge_response, signature
@@ -32,7 +32,7 @@ _BATCH = 10
 
 class LinkedIn(Vendor[Member]):
     slug = "linkedin"
-    tables = (organizations.routes, oauth.routes, social.routes, ads.routes, subscriptions.routes)
+    tables = (organizations.routes, oauth.routes, writing.routes, social.routes, ads.routes, subscriptions.routes)
     scopes = tuple(
         [
             "openid",
@@ -362,6 +362,8 @@ class LinkedIn(Vendor[Member]):
 def _untunnel(request: Request) -> None:
     """A query too long for an address may come as the body of a POST."""
     if request.method == "POST":
+        if writing.is_write(request):
+            return
         if request.headers.get("x-http-method-override") != "GET":
             raise Refusal(errors.response(405, "Method Not Allowed", "METHOD_NOT_ALLOWED"))
         request.query_string = request.body.decode("utf-8", "replace")

@@ -17,7 +17,7 @@ from simulator.http import Headers, Refusal, Request, Response
 from simulator.limits import Rule, Usage
 from simulator.reports import Reports
 from simulator.vendor import Connection, Vendor
-from simulator.vendors.tiktok import ads, business, data, errors, messages, oauth, subscriptions
+from simulator.vendors.tiktok import ads, business, data, errors, messages, oauth, subscriptions, writing
 from simulator.vendors.tiktok.data import Advertiser, Creator, Talk, key_at, ms_of
 from simulator.vendors.tiktok.subscriptions import signature
 from simulator.webhooks import Delivery, HookRules
@@ -32,7 +32,7 @@ _ACCOUNT_PATHS = (f"{oauth.V}/business/", f"{oauth.V}/tt_user/")
 
 class TikTok(Vendor[Creator]):
     slug = "tiktok"
-    tables = (business.routes, messages.routes, ads.routes, oauth.routes, subscriptions.routes)
+    tables = (business.routes, messages.routes, writing.routes, ads.routes, oauth.routes, subscriptions.routes)
     scopes = tuple(
         [
             "user.info.basic",
@@ -46,6 +46,7 @@ class TikTok(Vendor[Creator]):
             "comment.list",
             "comment.list.manage",
             "message.list.read",
+            "message.list.send",
             "biz.brand.insights",
         ]
     )

@@ -35,6 +35,8 @@ PULLED = {
     "reddit": ("comments", "messages"),
     "facebook": ("comments", "messages"),
     "twitter": ("comments", "messages"),
+    "linkedin": ("comments",),
+    "tiktok": ("comments", "messages"),
 }
 
 

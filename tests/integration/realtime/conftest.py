@@ -37,9 +37,9 @@ def live_settings(pg_url: str, *, more: dict[str, Any] | None = None, **realtime
 
 
 @contextlib.asynccontextmanager
-async def replica(settings: Settings) -> AsyncIterator[Replica]:
+async def replica(settings: Settings, port: int | None = None) -> AsyncIterator[Replica]:
     app = create_app(settings, lambda: open_runtime(settings, application="api"), NoControl())
-    port = free_port()
+    port = port or free_port()
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, lifespan="on"))
     task = asyncio.create_task(server.serve())
     while not server.started:

@@ -230,7 +230,7 @@ async def test_a_throttled_run_parks_and_nobody_calls_before_the_time(office: Of
 async def test_a_pull_goes_on_when_redis_is_killed(office: Office) -> None:
     with killable_redis() as redis:
         office.change(redis=RedisSettings(url=SecretStr(redis.url)))
-        office.connectors["slack"] = _small_pages(10)
+        office.connectors["slack"] = _small_pages(3)
         await office.connect("slack")
         (triggered,) = await office.runs.trigger(ORG, "slack", "messages")
 

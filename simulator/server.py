@@ -7,12 +7,12 @@ import logging
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from email.utils import formatdate
 from functools import lru_cache
 from inspect import isawaitable
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -25,7 +25,13 @@ from simulator.log import Entry
 from simulator.vendor import Vendor
 from simulator.world import World
 
+if TYPE_CHECKING:
+    import uvicorn
+
 _log = logging.getLogger("simulator")
+
+GRACE_S = 1.0
+"""How long an answer that is on its way may take when the server stops."""
 
 _REASONED = {"revoked_token": "revoked", "expired_token": "expired"}
 
@@ -281,26 +287,35 @@ async def running(world: World, *, host: str = "127.0.0.1", port: int = 0) -> As
         lifespan="off",
         server_header=False,
         date_header=False,
-        timeout_graceful_shutdown=1,
     )
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)  # cut connections are meant
     server = uvicorn.Server(config)
-    server.capture_signals = nullcontext  # type: ignore[method-assign, assignment]
     base_url = f"http://{host}:{listener.getsockname()[1]}"
     world.attach(base_url)
-    task = asyncio.create_task(server.serve(sockets=[listener]))
+    # Started and stopped by hand: `serve` looks for the end ten times a second, and pauses once more before it ends.
+    config.load()
+    server.lifespan = config.lifespan_class(config)
+    await server.startup(sockets=[listener])
     try:
-        while not server.started:
-            if task.done():
-                task.result()
-            await asyncio.sleep(0.005)
         yield base_url
     finally:
         await world.close()
-        server.should_exit = True
-        with suppress(asyncio.CancelledError):
-            await task
+        await _stopped(server)
         listener.close()
+
+
+async def _stopped(server: uvicorn.Server) -> None:
+    for listening in server.servers:
+        listening.close()
+    for connection in list(server.server_state.connections):
+        connection.shutdown()
+    answering = list(server.server_state.tasks)
+    if answering:
+        _, late = await asyncio.wait(answering, timeout=GRACE_S)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+    await asyncio.sleep(0)  # closed connections say goodbye in the loop's next round
 
 
 @contextmanager

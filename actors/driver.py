@@ -19,7 +19,7 @@ from ray.serve.config import HTTPOptions
 
 from actors.names import NAMESPACE
 from actors.orders import Order
-from actors.supervisor import drain_supervisor, ensure_supervisor
+from actors.supervisor import drain_supervisor, ensure_supervisor, wait_for_pools
 from sync.base.errors import SyncError
 from sync.base.settings import Settings
 
@@ -33,7 +33,7 @@ def main() -> None:
     order: Order = pickle.load(sys.stdin.buffer)  # noqa: S301  (from the process that started us)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     steps: dict[str, Callable[[Settings], None]] = (
-        {"supervisor": ensure_supervisor, "http": start_http}
+        {"supervisor": ensure_supervisor, "http": start_http, "pools": wait_for_pools}
         if order.action == "start"
         else {"http": stop_http, "drain": drain}
     )

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+import psycopg
 import ray
 from ray.exceptions import ActorAlreadyExistsError, GetTimeoutError, RayActorError
 
 from actors.base import HostActor, control
 from actors.create import create_supervisor
-from actors.names import NAMESPACE, SUPERVISOR
+from actors.names import NAMESPACE, SUPERVISOR, pool_member
 from sync.base.logs import get_logger
 from sync.base.settings import Settings
 from sync.supervision.model import Who
+from sync.supervision.pools import POOLS, bounds
 
 if TYPE_CHECKING:
     from sync.supervision.supervisor import Supervisor, SupervisorInfo
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 START_TIMEOUT_S = 30.0
+POOLS_TIMEOUT_S = 60.0
 
 
 class SupervisorActor(HostActor):
@@ -79,6 +84,36 @@ def ensure_supervisor(settings: Settings, namespace: str = NAMESPACE) -> None:
         return
     except GetTimeoutError:
         log.warning("supervisor.waits_for_a_place", timeout_s=START_TIMEOUT_S)
+
+
+def wait_for_pools(settings: Settings, namespace: str = NAMESPACE, timeout_s: float = POOLS_TIMEOUT_S) -> None:
+    """Until every pool has the members that it has at least, each at work. Blocks.
+
+    After `timeout_s` it returns all the same: they are the supervisor's business, and `syncctl status` tells.
+    """
+    missing = [pool_member(pool, index) for pool in POOLS for index in range(bounds(settings, pool).min)]
+    deadline = time.monotonic() + timeout_s
+    while missing := _not_at_work(missing, settings, namespace):
+        if time.monotonic() > deadline:
+            log.warning("supervisor.pools_not_complete", missing=missing)
+            return
+        time.sleep(0.1)
+
+
+def _not_at_work(names: Collection[str], settings: Settings, namespace: str) -> list[str]:
+    assert settings.store.url is not None
+    with psycopg.connect(settings.store.url.get_secret_value(), autocommit=True) as connection:
+        signed_on = {name for (name,) in connection.execute("SELECT name FROM worker")}
+    return [name for name in names if name not in signed_on and not _rests(name, namespace)]
+
+
+def _rests(name: str, namespace: str) -> bool:
+    """Whether it is there and has nothing to work for."""
+    try:
+        pulse = ray.get(ray.get_actor(name, namespace).ping.remote(), timeout=2.0)
+    except (ValueError, RayActorError, GetTimeoutError):
+        return False
+    return bool(pulse.state == "without kinds")
 
 
 def drain_supervisor(timeout_s: float, namespace: str = NAMESPACE) -> tuple[Who, ...]:

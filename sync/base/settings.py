@@ -188,9 +188,10 @@ class SupervisorSettings(_Frozen):
 
 
 class RaySettings(_Frozen):
-    """The local cluster that `syncctl up` starts; ignored when `address` points at a running one."""
+    """The local cluster that `syncctl up` starts."""
 
     address: str | None = None
+    """A running cluster. `syncctl up` joins none and refuses to start while this is set."""
     dashboard_port: int = Field(default=8265, ge=0, le=65535)
     num_cpus: float = Field(default=8, gt=0)
     """Logical CPUs offered to actors; pool members ask for fractions."""

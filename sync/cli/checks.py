@@ -47,6 +47,7 @@ def everything(settings: Settings, home: Home) -> list[Check]:
         _of("disk", disk_problem(home), f"{_free_disk_mb(home.path):,.0f} MB free"),
         _of("open files", open_files_problem(), str(_open_files())),
         _of("memory", None if state else memory_problem(settings), f"{free_memory_mb():,.0f} MB free"),
+        _of("ray", cluster_problem(settings), "a cluster of its own"),
         _of("ports", None if state else ports_problem(settings), "ours" if state else _ports_text(settings)),
         *_store_checks(settings, home),
         _of("redis", redis_problem(settings), "reachable" if settings.redis.url else "not configured, not needed"),
@@ -56,7 +57,7 @@ def everything(settings: Settings, home: Home) -> list[Check]:
 def before_start(settings: Settings, home: Home) -> None:
     """Errors: ConfigurationError with every problem that would stop a start."""
     problems = [python_problem(), home_problem(home), disk_problem(home), memory_problem(settings)]
-    problems += [ports_problem(settings), redis_problem(settings)]
+    problems += [ports_problem(settings), redis_problem(settings), cluster_problem(settings)]
     if settings.store.url is None:
         problems.append(EmbeddedPostgres(home.path).version_problem())
     else:
@@ -121,6 +122,15 @@ def free_memory_mb(cgroup: Path = Path("/sys/fs/cgroup")) -> float:
     return available / _MEGABYTE
 
 
+def cluster_problem(settings: Settings) -> str | None:
+    if settings.ray.address is None:
+        return None
+    return (
+        f"SYNC_RAY__ADDRESS names a cluster at {settings.ray.address}, but `syncctl up` starts a Ray of this machine "
+        "alone and joins none. Unset it."
+    )
+
+
 def ports_problem(settings: Settings) -> str | None:
     found = [
         _port_problem(settings.http.host, settings.http.port, "SYNC_HTTP__PORT"),
@@ -140,9 +150,15 @@ def store_problem(settings: Settings) -> str | None:
     place = f"PostgreSQL at {parts.get('host', 'localhost')}:{parts.get('port', 5432)}"
     timeout_s = int(settings.store.connect_timeout_s)
     try:
-        with psycopg.connect(url, connect_timeout=timeout_s, autocommit=True) as connection:
+        # With a start-up option, as every connection of Sync has.
+        option = "-c statement_timeout=60000"
+        with psycopg.connect(url, connect_timeout=timeout_s, autocommit=True, options=option) as connection:
             return _rights_problem(connection, place)
     except psycopg.OperationalError as error:
+        if "startup parameter" in str(error):
+            return (
+                f"{place} is a PgBouncer that refuses start-up options: it needs ignore_startup_parameters = options."
+            )
         said = str(error).strip().splitlines()[-1] if str(error).strip() else "no answer"
         return f"{place} (SYNC_STORE__URL) cannot be used: {said}. Check address, user, password and database name."
 

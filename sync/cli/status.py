@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sync.base.settings import Settings, load_settings
 from sync.cli import tokens
 from sync.cli.home import Home, UpState, local_settings
 from sync.store.embedded import EmbeddedPostgres
+
+if TYPE_CHECKING:
+    import psycopg
 
 RUNNING, WRONG, NOT_RUNNING = 0, 1, 3
 _TIMEOUT_S = 5.0
@@ -50,7 +53,7 @@ def look(settings: Settings, home: Home, state: UpState) -> list[Part]:
     if state.state == "ready":
         api, dashboard = state.addresses["api"], state.addresses["dashboard"]
         parts.append(_asked("api", lambda: _http(f"{api}/healthz")))
-        parts.append(_asked("consumers", lambda: _consumers(api, completed)))
+        parts.append(_asked("consumers", lambda: _consumers(api, completed, _serving(settings, home))))
         parts.append(_asked("dashboard", lambda: _http(f"{dashboard}/api/gcs_healthz")))
     return parts
 
@@ -62,13 +65,17 @@ def _asked(name: str, question: Callable[[], str]) -> Part:
         return Part(name, False, str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__)
 
 
-def _postgres(settings: Settings, home: Home) -> str:
+def _connected(settings: Settings, home: Home) -> psycopg.Connection[tuple[Any, ...]]:
     import psycopg
 
     url = settings.store.url.get_secret_value() if settings.store.url else EmbeddedPostgres(home.path).url()
     if url is None:
         raise RuntimeError("the embedded server does not run")
-    with psycopg.connect(url, connect_timeout=int(_TIMEOUT_S)) as connection:
+    return psycopg.connect(url, connect_timeout=int(_TIMEOUT_S))
+
+
+def _postgres(settings: Settings, home: Home) -> str:
+    with _connected(settings, home) as connection:
         version = connection.info.server_version
         return f"version {version // 10000}.{version % 10000}, {'external' if settings.store.url else 'embedded'}"
 
@@ -82,7 +89,8 @@ def _http(address: str) -> str:
     return f"{address} answers in {answer.elapsed.total_seconds() * 1000:.0f} ms"
 
 
-def _consumers(api: str, settings: Settings) -> str:
+def _consumers(api: str, settings: Settings, serving: Collection[str]) -> str:
+    """`serving`: the pools that there are job kinds for."""
     import httpx
 
     if settings.auth.secret is None:
@@ -90,8 +98,27 @@ def _consumers(api: str, settings: Settings) -> str:
     token = tokens.sign("_system", "viewer", "syncctl:status", hours=0.1, platform=True, settings=settings)
     answer = httpx.get(f"{api}/sync/info", headers={"Authorization": f"Bearer {token}"}, timeout=_TIMEOUT_S)
     answer.raise_for_status()
-    body: dict[str, Any] = answer.json()
-    return ", ".join(_consumer(row) for row in body.get("consumers", [])) or "none yet"
+    rows: list[dict[str, Any]] = answer.json().get("consumers", [])
+    said = ", ".join(_consumer(row) for row in rows) or "none yet"
+    if missing := without_workers(rows, serving, settings):
+        raise RuntimeError(f"no worker serves {' and '.join(missing)}: {said}")
+    return said
+
+
+def without_workers(rows: Iterable[Mapping[str, Any]], serving: Collection[str], settings: Settings) -> list[str]:
+    """Pools that should have a member and have none."""
+    from sync.supervision.pools import bounds
+
+    empty = [str(row["name"]) for row in rows if not row["workers"]]
+    return [pool for pool in empty if pool in serving and bounds(settings, pool).min > 0]
+
+
+def _serving(settings: Settings, home: Home) -> set[str]:
+    with _connected(settings, home) as connection:
+        rows = connection.execute(
+            "SELECT DISTINCT q.pool FROM job_kind k JOIN queue q ON q.id = k.queue_id WHERE k.retired_at IS NULL"
+        )
+        return {pool for (pool,) in rows}
 
 
 def _consumer(row: dict[str, Any]) -> str:

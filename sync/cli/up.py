@@ -135,7 +135,7 @@ class Launcher:
             with self._step("Ray"):
                 self._cluster = start_local(self._settings, self._home.run_directory)
             steps = driver.carry_out("start", self._cluster.address, self._settings)
-            for name in ("Supervisor", "HTTP API"):
+            for name in ("Supervisor", "HTTP API", "Workers"):
                 with self._step(name):
                     next(steps, None)
         self._home.link_ray_logs(self._cluster.logs)

@@ -118,7 +118,21 @@ def test_everything_answers(running: Syncctl) -> None:
 
 
 def test_it_served_within_the_promised_number_of_steps(running: Syncctl) -> None:
-    assert list(state_of(running).seconds) == ["Checks", "PostgreSQL 18", "Schema", "Ray", "Supervisor", "HTTP API"]
+    steps = ["Checks", "PostgreSQL 18", "Schema", "Ray", "Supervisor", "HTTP API", "Workers"]
+    assert list(state_of(running).seconds) == steps
+
+
+def test_ready_means_that_every_pool_has_its_workers(installation: Syncctl) -> None:
+    """Starts it anew."""
+    if installation.home.owner() is not None:
+        assert installation("down").returncode == 0
+    started = installation("up", "--detach", "--wait")
+    assert started.returncode == 0, started.stderr
+    said = installation("status")
+    assert said.returncode == 0, said.stdout
+    with psycopg.connect(database(installation)) as connection:
+        rows = connection.execute("SELECT DISTINCT pool FROM worker").fetchall()
+    assert {pool for (pool,) in rows} >= {"consumer.one-off", "consumer.schedule"}
 
 
 def test_every_socket_is_on_loopback(running: Syncctl) -> None:

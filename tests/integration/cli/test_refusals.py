@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from pathlib import Path
 
 import psycopg
@@ -60,6 +61,36 @@ def test_an_unreachable_database(syncctl: Syncctl) -> None:
 
 def test_an_address_that_is_none(syncctl: Syncctl) -> None:
     assert "SYNC_STORE__URL is not a PostgreSQL address" in refused(syncctl, SYNC_STORE__URL="mysql://nope")
+
+
+def test_a_pooler_that_refuses_start_up_options(syncctl: Syncctl) -> None:
+    fields = b"SFATAL\0C08P01\0Munsupported startup parameter: options\0\0"
+    refusal = b"E" + (len(fields) + 4).to_bytes(4, "big") + fields
+
+    def pooler() -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            with client:
+                while (asked := client.recv(4096)) and len(asked) == 8:  # for encryption
+                    client.sendall(b"N")
+                client.sendall(refusal)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=pooler, daemon=True)
+        thread.start()
+        said = refused(syncctl, SYNC_STORE__URL=f"postgresql://u:p@127.0.0.1:{listener.getsockname()[1]}/db")
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+    assert "it needs ignore_startup_parameters = options." in said
+
+
+def test_a_cluster_that_runs_already(syncctl: Syncctl) -> None:
+    said = refused(syncctl, SYNC_RAY__ADDRESS="10.0.0.1:6379")
+    assert "SYNC_RAY__ADDRESS names a cluster at 10.0.0.1:6379" in said
+    assert "Unset it." in said
 
 
 def test_a_role_without_the_right_to_create(syncctl: Syncctl, tmp_path: Path) -> None:

@@ -62,6 +62,24 @@ async def test_a_killed_actor_comes_back_under_its_name(
         assert pid_of(name, namespace) == pids[name]
 
 
+async def test_a_member_and_its_supervisor_killed_at_once_both_come_back(
+    settings: Settings, namespace: str, runtime: Runtime
+) -> None:
+    pids = await up(settings, namespace)
+    victims = ("consumer.one-off.0", "supervisor")
+    for name in victims:
+        os.kill(pids[name], signal.SIGKILL)
+    await eventually(lambda: not any(psutil.pid_exists(pids[name]) for name in victims))
+    for name in victims:
+        successor = await eventually(lambda name=name: active(name, namespace))  # type: ignore[misc]
+        assert successor != pids[name]
+    await effect_of(runtime, "after the kill")
+    # The supervisor supervises: who is given up by Ray from now on is its business alone.
+    kill("consumer.one-off.0", namespace)
+    await eventually(lambda: active("consumer.one-off.0", namespace))
+    assert pid_of("scheduler.a", namespace) == pids["scheduler.a"]
+
+
 async def test_an_actor_that_ray_has_given_up_is_created_anew(settings: Settings, namespace: str) -> None:
     pids = await up(settings, namespace)
     kill("consumer.one-off.0", namespace)

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
-from actors.base import EXIT_LEASE_LOST, HostActor, control, end_process
-from sync.base.errors import LeaseLost
-from sync.base.logs import get_logger
-from sync.base.settings import Settings
+from actors.lean import ORNAMENTS, nothing_collected, without
+
+with without(*ORNAMENTS):
+    from actors.base import EXIT_LEASE_LOST, HostActor, control, end_process
+    from sync.base.errors import LeaseLost
+    from sync.base.logs import get_logger
+    from sync.base.settings import Settings
 
 if TYPE_CHECKING:
     from sync.pull.worker import SyncWorker
@@ -57,8 +60,12 @@ class SyncWorkerActor(HostActor):
 
     async def _serve(self, runtime: Core) -> None:
         from sync.base.memory import collect_rarely
-        from sync.jobs.rescue import node_name
-        from sync.pull.worker import ExitReason, SyncWorker
+        with nothing_collected(), without(*ORNAMENTS):
+            from sync.jobs.rescue import node_name
+            from sync.pull.worker import ExitReason, SyncWorker
+
+            if self.platform != "email":
+                import httpx  # noqa: F401  (now, not at the first call)
 
         self._worker = SyncWorker(
             runtime,

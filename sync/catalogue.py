@@ -5,6 +5,7 @@
     inbox.reply          one-off      sends a reply to the platform it belongs to, at most once
     maintenance.purge    maintenance  removes what is older than the settings keep it
     webhook.apply        one-off      applies what vendors' webhooks brought
+    webhook.register     maintenance  tells vendors where to send webhooks
 
 Kinds of an installation's plugins come on top. Below: the code that follows the event log.
 """
@@ -30,7 +31,7 @@ def build_catalogue(settings: Settings, database: Database, signals: Signals, ca
         *one_off_kinds(caller),
         *retention_kinds(database, settings),
         *webhook_kinds(database, signals, settings),
-        *inbox_kinds(database, signals, settings),
+        *inbox_kinds(database, settings),
         *plugin_kinds(settings.plugins),
     ]
 

@@ -107,14 +107,14 @@ CATALOGUE: tuple[EventType, ...] = (
     EventType(
         "conversation.changed",
         "conversation:{id}",
-        "Assignee, unread, last message or contact changed; or it became part of another one.",
-        {**_CONVERSATION, "by": "text?", "merged_into": "integer?"},
+        "Unread, last message or contact changed, a reply was sent or failed; or it became part of another one.",
+        {**_CONVERSATION, "by": "text?", "merged_into": "integer?", "reply": "object?"},
     ),
     EventType(
         "conversation.assigned",
         "conversation:{id}",
         "It has another assignee, or none.",
-        {**_CONVERSATION, "by": "text?"},
+        {**_CONVERSATION, "by": "text?", "before": "text?"},
     ),
     EventType("conversation.closed", "conversation:{id}", "Somebody closed it.", {**_CONVERSATION, "by": "text?"}),
     EventType(

@@ -12,7 +12,6 @@ from sync.base.errors import ApiError
 from sync.events import append_events
 from sync.inbox.rules import Position, Status
 from sync.inbox.summing import event_of
-from sync.signals import Signals
 from sync.store.engine import Database, Transaction
 
 Row = dict[str, Any]
@@ -82,9 +81,8 @@ class ConversationFilter:
 
 
 class Conversations:
-    def __init__(self, database: Database, signals: Signals) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._signals = signals
 
     async def list(
         self, org_id: str, wanted: ConversationFilter, *, before: Position | None = None, limit: int = 50
@@ -201,11 +199,6 @@ class Conversations:
 
     async def _tell(self, tx: Transaction, what: str, row: Row, **more: Any) -> None:
         await append_events(tx, [event_of(what, row, **more)])
-
-        async def publish() -> None:
-            self._signals.publish("events", row["org_id"])
-
-        tx.after_commit(publish)
 
 
 async def locked(tx: Transaction, org_id: str, conversation_id: int) -> Row:

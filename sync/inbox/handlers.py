@@ -10,14 +10,13 @@ from sync.jobs.catalogue import JobKind
 from sync.jobs.context import JobContext
 from sync.jobs.outcome import Outcome
 from sync.jobs.retry import Backoff
-from sync.signals import Signals
 from sync.store.engine import Database
 
 if TYPE_CHECKING:
     from sync.inbox.sending import ReplySender
 
 
-def inbox_kinds(database: Database, signals: Signals, settings: Settings) -> list[JobKind]:
+def inbox_kinds(database: Database, settings: Settings) -> list[JobKind]:
     """The kinds of this package, for the catalogue."""
     made: list[ReplySender] = []
 
@@ -29,7 +28,7 @@ def inbox_kinds(database: Database, signals: Signals, settings: Settings) -> lis
             from sync.pull.platforms import platforms
 
             accounts = Accounts(database, Sealer(settings.secrets), settings)
-            made.append(ReplySender(database, signals, accounts, platforms(settings)))
+            made.append(ReplySender(database, accounts, platforms(settings)))
         return made[0]
 
     async def inbox_reply(args: SendReply, ctx: JobContext) -> Outcome:

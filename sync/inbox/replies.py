@@ -24,7 +24,6 @@ from sync.inbox.conversations import locked, mark_read
 from sync.inbox.summing import event_of
 from sync.jobs.model import NewJob
 from sync.jobs.queue import Queue
-from sync.signals import Signals
 from sync.store.engine import Database, Transaction
 
 if TYPE_CHECKING:
@@ -83,9 +82,8 @@ class SendReply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ReplyDesk:
     """Takes replies down."""
 
-    def __init__(self, database: Database, signals: Signals, queue: Queue, connectors: Mapping[str, Connector]) -> None:
+    def __init__(self, database: Database, queue: Queue, connectors: Mapping[str, Connector]) -> None:
         self._database = database
-        self._signals = signals
         self._queue = queue
         self._connectors = connectors
 
@@ -126,7 +124,6 @@ class ReplyDesk:
             await mark_read(tx, conversation)
             if conversation["unread"]:
                 await append_events(tx, [event_of("changed", {**conversation, "unread": 0}, by=by)])
-                tx.after_commit(self._wake(org_id))
             return row, True
 
     async def list(self, org_id: str, conversation_id: int, *, before: int | None, limit: int) -> list[Row]:
@@ -182,12 +179,6 @@ class ReplyDesk:
         if len(outgoing.text) > replies.most_chars:
             text = f"{connector.title} takes {replies.most_chars:,} characters, these are {len(outgoing.text):,}."
             raise ApiError(422, "The text is too long", text)
-
-    def _wake(self, org_id: str) -> Any:
-        async def publish() -> None:
-            self._signals.publish("events", org_id)
-
-        return publish
 
 
 def replies_of(connector: Connector | None) -> Replies | None:

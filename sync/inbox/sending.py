@@ -21,7 +21,6 @@ from sync.inbox.replies import match_echoes, may_resend, outgoing_of, replies_of
 from sync.inbox.summing import event_of
 from sync.jobs.outcome import Cancel, Done, Outcome, Snooze
 from sync.pull.accounts import Accounts
-from sync.signals import Signals
 from sync.sink import Source
 from sync.social.own import keep_own
 from sync.store.engine import Database, Transaction
@@ -62,11 +61,8 @@ class _Stored:
 
 
 class ReplySender:
-    def __init__(
-        self, database: Database, signals: Signals, accounts: Accounts, connectors: Mapping[str, Connector]
-    ) -> None:
+    def __init__(self, database: Database, accounts: Accounts, connectors: Mapping[str, Connector]) -> None:
         self._database = database
-        self._signals = signals
         self._accounts = accounts
         self._connectors = connectors
 
@@ -211,8 +207,3 @@ class ReplySender:
         assert conversation is not None
         told = {"id": row["id"], "state": state, "reason": reason}
         await append_events(tx, [event_of("changed", conversation, reply=told)])
-
-        async def publish() -> None:
-            self._signals.publish("events", row["org_id"])
-
-        tx.after_commit(publish)

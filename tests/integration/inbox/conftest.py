@@ -14,7 +14,6 @@ from connectors.records import ActivityRecord, Author
 from sync.events import EventLog, Position, append_events
 from sync.inbox.conversations import ConversationFilter, Conversations
 from sync.inbox.projector import InboxProjector
-from sync.signals import LocalTransport, Signals
 from sync.sink import Source
 from sync.social.sink import SocialSink
 from sync.store.engine import Database
@@ -83,7 +82,7 @@ async def open_desk(db: Database, platform: str = "facebook", org: str | None = 
         "INSERT INTO integration (org_id, platform, account) VALUES (%s, %s, %s) RETURNING id", (org, platform, account)
     )
     source = Source(org, platform, integration, account, "comments")
-    return Desk(db, source, Conversations(db, Signals(LocalTransport())), Position())
+    return Desk(db, source, Conversations(db), Position())
 
 
 def comment(vendor_id: str, parent: str = "post", *, by: str = "ada", **more: Any) -> ActivityRecord:

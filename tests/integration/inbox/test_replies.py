@@ -89,16 +89,16 @@ async def counter(vendors: list[str], db: Database) -> AsyncIterator[Counter]:
         office = Office(world, db, signals, settings, Sealer(secrets))
         for vendor in vendors:
             await office.connect(vendor)
-        catalogue = Catalogue(inbox_kinds(db, signals, office.settings))
+        catalogue = Catalogue(inbox_kinds(db, office.settings))
         await catalogue.install(db)
         queue = Queue(db, signals, catalogue)
         await queue.open()
         accounts = _accounts(office)
         yield Counter(
             office,
-            Conversations(db, signals),
-            ReplyDesk(db, signals, queue, PLATFORMS),
-            ReplySender(db, signals, accounts, PLATFORMS),
+            Conversations(db),
+            ReplyDesk(db, queue, PLATFORMS),
+            ReplySender(db, accounts, PLATFORMS),
         )
         await accounts.close()
         await queue.close()
@@ -231,7 +231,7 @@ async def test_what_surely_did_not_arrive_is_tried_again_or_fails_with_a_reason(
     outcome, reply = await counter.send(reply)
     assert isinstance(outcome, Snooze) and 1 < outcome.seconds <= 31 and reply["state"] == "queued"
     await counter.office.no_waiting()
-    counter.sender = ReplySender(db, counter.office.signals, _accounts(counter.office), PLATFORMS)  # forgets the block
+    counter.sender = ReplySender(db, _accounts(counter.office), PLATFORMS)  # forgets the block
     counter.office.world.faults.add("missing_scope", vendor="slack", endpoint=PATHS["slack"], scope="chat:write")
     outcome, reply = await counter.send(reply)
     assert isinstance(outcome, Cancel) and reply["state"] == "failed" and reply["reason"]

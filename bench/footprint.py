@@ -39,8 +39,11 @@ _READY_TIMEOUT_S = 180.0
 
 
 class Installation:
-    def __init__(self, folder: Path) -> None:
+    """`syncctl up` in a home of its own; `settings` are further environment variables."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
         self.home = Home(folder / "var")
+        self._settings = settings
         self._log = folder / "up.log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -48,7 +51,7 @@ class Installation:
         """Seconds until it was ready."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         kept.pop("PYTHONDONTWRITEBYTECODE", None)
-        environment = {**kept, "PYTHONPATH": str(ROOT), "SYNC_HOME": str(self.home.path)}
+        environment = {**kept, "PYTHONPATH": str(ROOT), "SYNC_HOME": str(self.home.path), **self._settings}
         began = time.monotonic()
         with self._log.open("wb") as output:
             command = [sys.executable, "-m", "sync.cli.main", "up"]

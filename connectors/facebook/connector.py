@@ -20,6 +20,7 @@ from connectors.base import Credentials, Installation
 from connectors.facebook import parse
 from connectors.facebook.answers import BUDGETS, VERDICTS, problem, unknown_app
 from connectors.facebook.replies import replies_from
+from connectors.facebook.subscriptions import registration
 from connectors.facebook.webhook import WEBHOOK
 from connectors.http import (
     Context,
@@ -325,7 +326,7 @@ FACEBOOK = HttpConnector(
     problem=problem,
     identify=identify,
     before=prove,
-    webhook=WEBHOOK,
+    webhook=replace(WEBHOOK, register=registration(pages, V)),
     streams=(
         Stream(
             "posts",

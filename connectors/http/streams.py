@@ -141,7 +141,7 @@ class HookEvent:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """How a vendor's webhooks are recognised, answered, checked and read. All functions are pure."""
+    """How a vendor's webhooks are recognised, answered, checked and read. All functions but `register` are pure."""
 
     verify: Callable[[Hook], bool]
     """Signature and age over the raw body, in constant time."""
@@ -163,6 +163,8 @@ class Webhook:
     """Those that the address of one integration stands for, from its account and facts."""
     accepted: Callable[[Hook], HookAnswer] = lambda _hook: HookAnswer()
     """The answer to a delivery that was stored."""
+    register: Callable[[Api, str], Awaitable[None]] | None = None
+    """Async seam: have the vendor call this address about the account. Done already is fine: it is asked daily."""
 
 
 Headers = Mapping[str, str] | Callable[[Context], Mapping[str, str]]

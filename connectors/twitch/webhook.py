@@ -16,6 +16,7 @@ import msgspec
 
 from connectors.http import Hook, HookAnswer, HookEvent, Webhook
 from connectors.twitch import parse
+from connectors.twitch.eventsub import register
 
 WINDOW_S = 600
 GONE = {
@@ -117,5 +118,6 @@ WEBHOOK = Webhook(
     signed_by=f"{_PREFIX}signature",
     # Bodies may repeat: two streams of a channel end with the same one.
     delivery_id=lambda hook: _header(hook, "id"),
+    register=register,
     kept=(f"{_PREFIX}id", f"{_PREFIX}type", f"{_PREFIX}timestamp"),
 )

@@ -1,4 +1,4 @@
-"""The kind `webhook.apply`. Light to import: every pool member has it in its catalogue."""
+"""The kinds of this package. Light to import: every pool member has them in its catalogue."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from sync.store.engine import Database
 
 if TYPE_CHECKING:
     from sync.webhooks.apply import Applier
+    from sync.webhooks.registration import Registrar
 
 APPLY = "webhook.apply"
 _LATER = "later"
@@ -32,9 +33,14 @@ class ApplyWebhooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     later: bool = False
 
 
+class RegisterWebhooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Nothing to choose: those of all accounts that are due."""
+
+
 def webhook_kinds(database: Database, signals: Signals, settings: Settings) -> list[JobKind]:
     """The kinds of this package, for the catalogue."""
     made: list[Applier] = []
+    registrars: list[Registrar] = []
 
     def applier() -> Applier:
         if not made:
@@ -43,6 +49,23 @@ def webhook_kinds(database: Database, signals: Signals, settings: Settings) -> l
 
             made.append(Applier(database, signals, settings, platforms(settings)))
         return made[0]
+
+    def registrar() -> Registrar:
+        if not registrars:
+            from sync.base.sealing import Sealer
+            from sync.pull.accounts import Accounts
+            from sync.pull.platforms import platforms
+            from sync.webhooks.registration import Registrar
+
+            accounts = Accounts(database, Sealer(settings.secrets), settings)
+            registrars.append(Registrar(database, accounts, settings, platforms(settings)))
+        return registrars[0]
+
+    async def webhook_register(args: RegisterWebhooks, ctx: JobContext) -> None:
+        if ctx.job.org_id != SYSTEM_ORG:
+            raise Permanent("webhook.register works for everybody and belongs to the system.")
+        if settings.webhooks.public_url is not None:
+            await registrar().run()
 
     async def webhook_apply(args: ApplyWebhooks, ctx: JobContext) -> Outcome:
         if ctx.job.org_id != SYSTEM_ORG:
@@ -68,5 +91,17 @@ def webhook_kinds(database: Database, signals: Signals, settings: Settings) -> l
             backoff=Backoff(base_s=1, factor=2, cap_s=60),
             tenants=False,
             description="Apply what vendors' webhooks brought, and start the syncs they ask for.",
-        )
+        ),
+        JobKind(
+            kind="webhook.register",
+            args=RegisterWebhooks,
+            handler=webhook_register,
+            queue="maintenance",
+            priority=3,
+            max_attempts=3,
+            timeout_s=600,
+            unique=lambda _args: "register",
+            tenants=False,
+            description="Tell vendors where to send webhooks, where SYNC_WEBHOOKS__PUBLIC_URL says where that is.",
+        ),
     ]

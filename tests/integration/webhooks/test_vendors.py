@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import httpx
 import pytest
@@ -32,14 +33,20 @@ OURS = "a-secret-of-our-own"
 pytestmark = pytest.mark.timeout(240)
 
 
-@pytest.fixture
-async def office(platform: str, pg_url: str, db: Database) -> AsyncIterator[Office]:
+@asynccontextmanager
+async def simulated(platform: str) -> AsyncIterator[World]:
     """The vendor's clock stands still, at a time that signatures of now may have."""
     world = World(7, vendors=[platform], at=time.time())
+    async with simulating(world):
+        yield world
+
+
+@pytest.fixture
+async def office(platform: str, pg_url: str, db: Database) -> AsyncIterator[Office]:
     signals = Signals(LocalTransport())
     await signals.start()
     settings = settings_for(pg_url)
-    async with simulating(world):
+    async with simulated(platform) as world:
         yield Office(world, db, signals, settings, Sealer(settings.secrets))
     await signals.close()
 

@@ -56,6 +56,17 @@ CREATE TABLE webhook_pull (
 ) WITH (fillfactor = 50);
 CREATE INDEX webhook_pull_dirty ON webhook_pull (dirty_at) WHERE dirty_at IS NOT NULL;
 
+-- Where a vendor was told to send an account's webhooks, and when it is told again.
+CREATE TABLE webhook_registration (
+  integration_id bigint PRIMARY KEY REFERENCES integration ON DELETE CASCADE,
+  url text NOT NULL,
+  credentials_version int NOT NULL,
+  registered_at timestamptz,                -- NULL: not yet
+  next_at timestamptz NOT NULL,
+  failures int NOT NULL DEFAULT 0,          -- in a row
+  error text
+);
+
 -- Who holds a vendor's account: what the vendor itself told, never the name that somebody gave at connecting.
 CREATE INDEX integration_vendor_account ON integration (platform, (facts ->> 'account'));
 CREATE INDEX integration_places ON integration USING gin ((facts -> 'places'));

@@ -21,7 +21,7 @@ async def runtime(db: Database, stage: Stage) -> AsyncIterator[FakeRuntime]:
         # What the code's own schedules ask for:
         scripted(stage, "maintenance.purge", queue="maintenance", tenants=False),
         scripted(stage, "webhook.apply"),
-        scripted(stage, "webhook.register", queue="maintenance"),
+        scripted(stage, "webhook.register", queue="maintenance", tenants=False),
     ]
     async with job_runtime(db, kinds) as runtime:
         yield runtime

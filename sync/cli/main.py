@@ -11,6 +11,7 @@ import typer
 from sync.cli import (
     connect,
     events,
+    inbox,
     integrations,
     jobs,
     lifecycle,
@@ -41,6 +42,7 @@ app.command()(jobs.resume)
 app.command()(events.watch)
 app.command()(events.unwatch)
 app.add_typer(events.app, name="events")
+app.add_typer(inbox.app, name="inbox")
 app.add_typer(integrations.app, name="integrations")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(schedules.app, name="schedule")

@@ -16,7 +16,7 @@ from sync.inbox.contacts import Person
 from sync.inbox.replies import match_echoes
 from sync.inbox.rules import Identity, Node, Said
 from sync.inbox.summing import Thread
-from sync.store.engine import Transaction
+from sync.store.engine import Database, Transaction
 from sync.store.sql import load_sql
 
 Row = dict[str, Any]
@@ -215,3 +215,24 @@ async def _senders(tx: Transaction, mail_ids: Iterable[int]) -> list[Person]:
         if (email := rules.email_identity(row["from_address"])) is not None:
             people.append(Person(row["org_id"], (email,), row["received_at"], row["from_name"], email=email[1]))
     return people
+
+
+# --- all over again
+
+_NEXT = """
+SELECT id FROM activity
+WHERE id > %s AND kind IN ('comment', 'message', 'profile') AND (%s::text IS NULL OR org_id = %s)
+ORDER BY id LIMIT %s"""
+_BATCH = 500
+
+
+async def rebuild(database: Database, org_id: str | None = None) -> int:
+    """Project everything that is stored, batch by batch, beside the running projector. How many activities."""
+    projector, last, count = InboxProjector(), 0, 0
+    while True:
+        async with database.transaction() as tx:
+            rows = await tx.fetch_all(_NEXT, (last, org_id, org_id, _BATCH))
+            if not rows:
+                return count
+            await projector.project(tx, [row["id"] for row in rows])
+        last, count = rows[-1]["id"], count + len(rows)

@@ -20,6 +20,8 @@ BACKOFF = Backoff(base_s=5.0, factor=2.0, cap_s=900.0, floor_s=1.0)
 _SPREAD = 0.02
 """Jitter of waits for a budget of ours, as a share. Little, because the budget itself lets no more through than the
 limit, and what nobody uses of a window is lost."""
+_CROWDED_S = (1.0, 3.0)
+"""At least, within these bounds: who waited in vain for a short window has many beside him who use it up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ def decide(error: BaseException, *, attempt: int, fruitless: int, max_attempts: 
         case Permanent():
             return Fail(problem)
         case RateLimited() if problem.code == "budget" and error.retry_after_s is not None:
-            return Again(error.retry_after_s * (1 + rng.uniform(0, _SPREAD)), problem, parked=True)
+            wait_s = error.retry_after_s * (1 + rng.uniform(0, _SPREAD))
+            return Again(max(wait_s, rng.uniform(*_CROWDED_S)), problem, parked=True)
         case RateLimited():
             return Again(BACKOFF.delay(attempt, rng, error.retry_after_s), problem, parked=True)
     if fruitless >= max_attempts:

@@ -56,10 +56,13 @@ def test_whoever_waits_until_midnight_is_back_soon_after() -> None:
 
 
 def test_a_budget_of_ours_is_waited_for_no_longer_than_needed() -> None:
-    verdict = _decide(RateLimited(retry_after_s=2, code="budget"), attempt=9)
+    verdict = _decide(RateLimited(retry_after_s=20, code="budget"), attempt=9)
     assert isinstance(verdict, Again)
     assert verdict.parked
-    assert 2 <= verdict.after_s <= 2.04
+    assert 20 <= verdict.after_s <= 20.4
+    crowded = _decide(RateLimited(retry_after_s=0.1, code="budget"))
+    assert isinstance(crowded, Again)
+    assert 1 <= crowded.after_s <= 3
 
 
 def test_backoff_stays_within_its_bounds() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -13,9 +13,11 @@ import msgspec
 
 from connectors.base import Account, Field, Page, Pull, Session, SyncType
 from connectors.records import MAIL
+from sync.events import LoggedEvent
 from sync.jobs.catalogue import JobKind
 from sync.jobs.context import JobContext
 from sync.jobs.retry import Backoff
+from sync.store.engine import Transaction
 from tests.fakes.platform import record
 
 TABLES = "CREATE TABLE effect (id bigint GENERATED ALWAYS AS IDENTITY, key text NOT NULL, pid int NOT NULL)"
@@ -55,6 +57,19 @@ async def slow(args: Slow, ctx: JobContext) -> None:
     await asyncio.sleep(args.seconds)
 
 
+class Follower:
+    """A subscriber of the event log: one row per event."""
+
+    name = "test.follower"
+    patterns = ("thing.*",)
+
+    async def handle(self, tx: Transaction, events: Sequence[LoggedEvent]) -> None:
+        for event in events:
+            await tx.execute("INSERT INTO effect (key, pid) VALUES (%s, %s)", (str(event.id), os.getpid()))
+        await asyncio.sleep(0.01)
+
+
+SUBSCRIBERS = (Follower(),)
 AT_ONCE = Backoff(base_s=0.01, cap_s=0.1, floor_s=0)
 JOB_KINDS = (
     JobKind("test.effect", Effect, effect, backoff=AT_ONCE),

@@ -39,8 +39,11 @@ _CATCHING_UP = 4
 """Listeners that read the log at a time: thousands that reconnect at once must leave the pool to requests."""
 _PAGE = 500
 _RETRY_S = 0.5
-_NEWEST = "SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM event_id_seq"
-_OLDEST = "SELECT min(id) FROM event"
+_UNKNOWN = 16
+"""Connections that have not shown a token yet, or a fifth of all: strangers must not use up the places."""
+_EXTENT = """
+SELECT (SELECT min(id) FROM event) AS oldest, CASE WHEN is_called THEN last_value ELSE last_value - 1 END AS newest
+FROM event_id_seq"""
 
 
 class Refused(Exception):
@@ -83,6 +86,7 @@ class Hub:
         self._listeners: dict[str, set[Listener]] = {}
         self._connections = 0
         self._of_org: Counter[str] = Counter()
+        self._max_unknown = max(_UNKNOWN, settings.max_connections // 5)
         self._catching_up = asyncio.Semaphore(_CATCHING_UP)
         self._sweeper: asyncio.Task[None] | None = None
         self._behind: set[asyncio.Task[None]] = set()
@@ -94,24 +98,17 @@ class Hub:
 
     @contextlib.contextmanager
     def admitted(self) -> Iterator[None]:
-        """Around a connection. Errors: Refused."""
-        self.admit()
+        """Around a connection, from before it is known whose it is. Errors: Refused."""
+        if self._draining:
+            raise Refused(restarting())
+        unknown = self._connections - self._of_org.total()
+        if self._connections >= self.settings.max_connections or unknown >= self._max_unknown:
+            raise Refused(too_many_connections("This server holds as many connections as it may. Try again later."))
+        self._connections += 1
         try:
             yield
         finally:
-            self.dismiss()
-
-    def admit(self) -> None:
-        """Count a connection whose owner is not known yet. Errors: Refused."""
-        if self._draining:
-            raise Refused(restarting())
-        if self._connections >= self.settings.max_connections:
-            raise Refused(too_many_connections(f"This server holds {self._connections} connections. Try again later."))
-        self._connections += 1
-
-    def dismiss(self) -> None:
-        """The end of what `admit` began."""
-        self._connections -= 1
+            self._connections -= 1
 
     def enter(self, org_id: str, user: str, expires_at: float) -> Listener:
         """A listener that wants nothing yet; `leave` has to follow. Errors: Refused."""
@@ -135,6 +132,7 @@ class Hub:
         if not listeners:
             del self._listeners[listener.org_id]
         self._of_org[listener.org_id] -= 1
+        self._of_org += Counter()  # forgets orgs without any
         if not self._listeners:
             self._tail.look()
 
@@ -183,9 +181,14 @@ class Hub:
             position = Position.parse(cursor)
         except ConfigurationError as error:
             raise _Reset("cursor-unknown", "This is not a cursor of this log.") from error
-        if position > self._tail.position and position.id > await self._number(_NEWEST):
+        if position == self._tail.position:
+            return position
+        extent = await _patiently(lambda: self._database.fetch_one(_EXTENT))
+        assert extent is not None
+        oldest, newest = extent["oldest"], extent["newest"]
+        if position.id > newest:
             raise _Reset("cursor-unknown", "This log has not come that far: it was restored, or is another one.")
-        if position < self._tail.position and await self._number(_OLDEST) > position.id + 1:
+        if (newest + 1 if oldest is None else oldest) > position.id + 1:
             raise _Reset("cursor-expired", "Events after this cursor are not kept any more.")
         return position
 
@@ -218,9 +221,6 @@ class Hub:
                 events, position = await _patiently(page)
             if events:
                 yield events
-
-    async def _number(self, query: str) -> int:
-        return int(await _patiently(lambda: self._database.fetch_value(query)) or 0)
 
     async def _reset(self, listener: Listener, reset: _Reset) -> Position:
         """Say that events are missing; the position from which none will be."""

@@ -187,8 +187,9 @@ class Meter:
 
 async def farewell(websocket: WebSocket, close: Close) -> None:
     """Say why, then close."""
-    log.info("realtime.closed", code=close.code, reason=close.reason)
-    with contextlib.suppress(TimeoutError, RuntimeError):
+    level = log.info if close.code in {1011, 4420} else log.debug
+    level("realtime.closed", code=close.code, reason=close.reason)
+    with contextlib.suppress(TimeoutError, RuntimeError, WebSocketDisconnect):
         async with asyncio.timeout(_FAREWELL_S):
             last = message("closing", code=close.code, reason=close.reason, detail=close.detail)
             await websocket.send_text(last.text)

@@ -59,20 +59,8 @@ async def sse_events(
         selection = Selection(dict.fromkeys(filter(None, topics.split(",")), wanted))
     except ValueError as error:
         raise problem("validation", str(error)) from error
-    hub = services.realtime
     try:
         check_address(request.query_params)
-        hub.admit()
     except Refused as refused:
-        raise _problem(refused) from refused
-    try:
-        listener = hub.enter(principal.org_id, principal.subject, principal.expires_at)
-    except Refused as refused:
-        hub.dismiss()
-        raise _problem(refused) from refused
-    return EventStream(hub, listener, selection, last_event_id or cursor)
-
-
-def _problem(refused: Refused) -> Exception:
-    codes = {4400: "bad-request", 4429: "too-many-connections"}
-    return problem(codes.get(refused.close.code, "unavailable"), refused.close.detail)
+        raise problem("bad-request", refused.close.detail) from refused
+    return EventStream(services.realtime, principal, selection, last_event_id or cursor)

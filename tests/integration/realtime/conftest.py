@@ -28,6 +28,8 @@ class Replica:
 
     port: int
     hub: Hub
+    database: Database
+    """As its routes use it: commits with events are signalled."""
     server: uvicorn.Server
 
 
@@ -46,7 +48,8 @@ async def replica(settings: Settings, port: int | None = None) -> AsyncIterator[
         await asyncio.sleep(0.01)
         assert not task.done(), "the server did not start"
     try:
-        yield Replica(port, app.state.services.realtime, server)
+        services = app.state.services
+        yield Replica(port, services.realtime, services.database, server)
     finally:
         server.should_exit = True
         await task

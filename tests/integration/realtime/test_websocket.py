@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Any
 
@@ -226,6 +227,21 @@ async def test_an_org_has_its_share_of_connections(pg_url: str) -> None:
             await again.expect("ready")
 
 
+async def test_strangers_do_not_use_up_the_places(pg_url: str) -> None:
+    settings = live_settings(pg_url, max_connections=20, auth_timeout_s=60)
+    async with replica(settings) as one, contextlib.AsyncExitStack() as strangers:
+        hub = one.hub
+        for _ in range(16):
+            await strangers.enter_async_context(dial(one.port, headers={}))
+        await eventually(lambda: hub.connections == 16)
+        async with dial(one.port, headers={}) as client:
+            assert (await client.ended())[:2] == (4429, "too-many-connections")
+        await strangers.aclose()
+        await eventually(lambda: hub.connections == 0)
+        async with dial(one.port) as client:
+            await client.expect("ready")
+
+
 async def test_a_client_that_says_too_much_is_cut_off(pg_url: str) -> None:
     async with replica(live_settings(pg_url, messages_per_minute=5)) as one, dial(one.port) as client:
         for _ in range(6):
@@ -301,6 +317,10 @@ async def test_a_cursor_from_before_the_oldest_event_is_reset(one: Replica, db: 
             assert numbers([await client.event()]) == [5]
     async with listening(one.port, ["runs"], cursor=str(int(cursor) + 1)) as client:  # the next one is still there
         assert numbers(await client.events(2)) == [3, 4]
+    await eventually(lambda: not busy())
+    await db.execute("DELETE FROM event")
+    async with dial(one.port) as client:
+        await expect_reset(client, cursor, "cursor-expired")
 
 
 @pytest.mark.parametrize("cursor", ["999999999", "nonsense", "-1", "0.0.0"])

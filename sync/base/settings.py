@@ -38,7 +38,7 @@ class StoreSettings(_Frozen):
 
 
 class RedisSettings(_Frozen):
-    """Redis carries hints only. Without `url`, signals go through PostgreSQL NOTIFY."""
+    """Redis carries hints and counts rate budgets, nothing else. Without `url`, PostgreSQL does both."""
 
     url: SecretStr | None = None
     prefix: str = "sync"

@@ -162,7 +162,7 @@ class RedisBudgets:
         return self._monotonic() >= self._away_until
 
     def _lost(self, error: BaseException) -> None:
-        if self._era:
+        if self._era or not self._aways:
             log.warning("budgets.redis_away", error=str(error) or type(error).__name__)
         self._era = ""
         self._aways += 1

@@ -40,7 +40,7 @@ _MARKS = 16_384
 """Kept of each sort: numbers that jobs left (such as their latency), and times of claims."""
 
 _QUIET_CORES = 0.15
-_WORST = {"lost", "doubled", "cycles_max"}
+_WORST = {"lost", "doubled", "disorder", "cycles_max"}
 
 
 def log(*parts: object) -> None:

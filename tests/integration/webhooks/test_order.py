@@ -66,6 +66,22 @@ def telegram_page(*updates: dict[str, Any]) -> Polled:
     return Polled("telegram", tuple(r for update in updates for r in telegram.records(update, BOT, "shopbot")))
 
 
+def chat(kind: str, number: str) -> Hooked:
+    """A message in the chat of a channel, or its deletion."""
+    event = {
+        "broadcaster_user_id": CHANNEL,
+        "broadcaster_user_login": "s",
+        "chatter_user_id": "4",
+        "chatter_user_login": "v",
+        "chatter_user_name": "V",
+        "message_id": number,
+        "message": {"text": "Hi chat", "fragments": []},
+    }
+    condition = {"broadcaster_user_id": CHANNEL, "user_id": CHANNEL}
+    return Hooked("twitch", {"subscription": {"type": kind, "condition": condition}, "event": event})
+
+
+CHANNEL = "1337"
 POST = "2080761269309813134"
 STEPS: tuple[Step, ...] = (
     Hooked("telegram", said(1, "one")),
@@ -78,6 +94,9 @@ STEPS: tuple[Step, ...] = (
     Hooked("twitter", dm(8)),
     Polled("twitter", (post(POST),)),
     deleted_post(POST),
+    chat("channel.chat.message", "m1"),
+    chat("channel.chat.message_delete", "m1"),
+    chat("channel.chat.message", "m2"),
 )
 EXPECTED = {
     ("message", "7", "hello", False),
@@ -85,6 +104,8 @@ EXPECTED = {
     ("message", "-100:1", "one, edited again", False),
     ("message", "-100:2", "two", False),
     ("post", POST, "a post", True),
+    ("message", "m1", "Hi chat", True),
+    ("message", "m2", "Hi chat", False),
 }
 
 
@@ -103,7 +124,7 @@ class World:
                    VALUES ('acme', %s, %s, jsonb_build_object('account', %s::text)) RETURNING id""",
                 (platform, account, account),
             )
-            for platform, account in (("telegram", BOT), ("twitter", USER))
+            for platform, account in (("telegram", BOT), ("twitter", USER), ("twitch", CHANNEL))
         }
 
     async def hooks(self, steps: Sequence[Hooked]) -> None:

@@ -240,7 +240,7 @@ class EventSettings(_Frozen):
     """Failures of one event, with growing pauses, until it is parked."""
     workers: int = Field(default=4, ge=1, le=50)
     """Subscriptions that one member serves at the same time."""
-    webhooks: int = Field(default=64, ge=1, le=1000)
+    webhooks: int = Field(default=256, ge=1, le=2000)
     """Webhooks under way in one member."""
     per_webhook: int = Field(default=4, ge=1, le=100)
     """Of those, for one subscription: a slow endpoint takes places from itself only."""

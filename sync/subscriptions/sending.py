@@ -62,7 +62,7 @@ WITH due AS (
   WHERE s.state = 'active' AND s.target->>'type' = 'webhook' AND s.id <> ALL(%(full)s)
     AND (s.failing_since IS NULL OR s.id <> ALL(%(trying)s))
     AND NOT EXISTS (SELECT FROM queue WHERE name = 'datatype' AND paused_at IS NOT NULL)
-  LIMIT %(room)s
+  ORDER BY s.failing_since IS NOT NULL, random() LIMIT %(room)s   -- no place for what fails while others want it
 )
 UPDATE event_lane l SET epoch = l.epoch + 1, leased = true,
   next_at = now() + ((due.target->>'timeoutS')::float8 + %(margin_s)s) * interval '1 second'

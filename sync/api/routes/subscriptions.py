@@ -14,6 +14,7 @@ from sync.api.problems import field_error, not_found
 from sync.api.schemas import MAX_ID, Answer, Body, example
 from sync.api.services import Services, Use
 from sync.api.submit import find_kind
+from sync.base.logs import redact
 from sync.store.engine import Transaction
 from sync.subscriptions import readers, retrying
 from sync.subscriptions.rows import Subscription, reader_name, sample
@@ -415,4 +416,8 @@ def _view(row: Subscription) -> SubscriptionView:
 
 
 def _fields(row: Subscription) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in SubscriptionView.model_fields}
+    fields = {name: getattr(row, name) for name in SubscriptionView.model_fields}
+    if "headers" in row.target:
+        # Somebody may have put a password there, though `secretHeaders` are made for it.
+        fields["target"] = {**row.target, "headers": redact(row.target["headers"])}
+    return fields

@@ -88,6 +88,14 @@ async def test_the_test_button_calls_and_tells(open_api: Api, receiver: HttpRece
     await api.post(f"{path}/secret/drop-previous", status=204)
 
 
+async def test_secret_sounding_headers_are_masked(api: Api) -> None:
+    target = {"type": "webhook", "url": "https://example.com", "headers": {"Authorization": "hunter2", "X-Shop": "17"}}
+    made = await api.post(PATH, new(target))
+    shown = await api.get(f"{PATH}/{made['id']}")
+    assert "hunter2" not in str(made) + str(shown) + str(await api.get(PATH))
+    assert shown["target"]["headers"]["X-Shop"] == "17"
+
+
 async def test_a_job_target_is_tried_by_a_job(api: Api) -> None:
     made = await api.post(PATH, new(JOB))
     assert made["secret"] is None

@@ -114,10 +114,11 @@ async def connect_all(replica: Replica, count: int, orgs: int, tally: Tally, *, 
 
 
 async def idle(replica: Replica, options: argparse.Namespace, tally: Tally) -> dict[str, Any]:
-    before = replica.rss_kb
+    before, cpu = replica.rss_kb, replica.cpu_s
     begun = time.monotonic()
     sockets = await connect_all(replica, options.connections, options.orgs, tally)
     took_s = time.monotonic() - begun
+    connect_cpu_s = replica.cpu_s - cpu
     per_connection = (replica.rss_kb - before) / len(sockets)
     cpu, begun = replica.cpu_s, time.monotonic()
     await asyncio.sleep(options.idle_s)
@@ -125,6 +126,7 @@ async def idle(replica: Replica, options: argparse.Namespace, tally: Tally) -> d
     return {
         "connections": len(sockets),
         "connect_per_s": round(len(sockets) / took_s),
+        "connect_cpu_ms": round(1000 * connect_cpu_s / len(sockets), 2),
         "rss_per_connection_kb": round(per_connection, 1),
         "rss_mb": round(replica.rss_kb / 1024),
         "idle_cores": round(cores, 4),

@@ -93,12 +93,13 @@ class Tail:
         if not self._ready.is_set():
             self.position = Position(int(await self._database.fetch_value(_LAST)))
             self._ready.set()
-        horizon = await EventLog.end(self._database)
-        while self.position < horizon:
-            events, _ = await EventLog.read(self._database, self.position, limit=_BATCH, horizon=horizon)
-            if not events:
-                return
-            self._deliver(events)
-            self.position = Position(events[-1].id)
-            if len(events) < _BATCH:
-                return
+        async with self._database.transaction() as tx:  # one connection for both questions
+            horizon = await EventLog.end(tx)
+            while self.position < horizon:
+                events, _ = await EventLog.read(tx, self.position, limit=_BATCH, horizon=horizon)
+                if not events:
+                    return
+                self._deliver(events)
+                self.position = Position(events[-1].id)
+                if len(events) < _BATCH:
+                    return

@@ -130,7 +130,7 @@ async def member(
         await one.stop()
 
 
-async def eventually(check, timeout_s: float = 15.0):  # type: ignore[no-untyped-def]
+async def eventually(check, timeout_s: float = 60.0):  # type: ignore[no-untyped-def]
     """Poll an (async) condition until it holds; returns its value."""
     deadline = asyncio.get_running_loop().time() + timeout_s
     while True:

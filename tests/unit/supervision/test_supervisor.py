@@ -196,7 +196,7 @@ async def test_a_failing_part_does_not_stop_its_siblings(fleet: FakeFleet, work:
         while not condition():  # type: ignore[operator]
             await asyncio.sleep(0.005)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await until(lambda: Seat("a") in fleet.alive and supervisor.info().parts[-1].failures > 1)
         failing = {part.name for part in supervisor.info().parts if part.failures}
         assert failing == {"syncs", "rescue", "recover"}
@@ -217,7 +217,7 @@ async def test_a_signal_starts_a_sync_before_the_next_pass(fleet: FakeFleet, wor
         fleet, work, Settings(supervisor=SupervisorSettings(members_every_s=0.01, syncs_every_s=3600))
     )
     running = asyncio.create_task(supervisor.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not supervisor.info().pools[0].members:
             await asyncio.sleep(0.005)
         work.ready = [EMAIL]

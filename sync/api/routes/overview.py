@@ -33,6 +33,8 @@ _LINKS = {
     "schedules": "/sync/schedules",
     "events": "/sync/events",
     "subscriptions": "/sync/subscriptions",
+    "live": "/ws",
+    "stream": "/sse",
     "integrations": "/sync/integrations",
     "alerts": "/sync/alerts",
     "secrets": "/sync/secrets",

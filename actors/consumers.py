@@ -13,6 +13,7 @@ from sync.supervision.pools import bounds
 if TYPE_CHECKING:
     from sync.jobs.member import PoolMember
     from sync.subscriptions.consumer import DatatypeConsumer
+    from sync.subscriptions.presence import Presence
     from sync.wiring import Runtime
 
 
@@ -71,6 +72,7 @@ class DatatypeConsumerActor(PoolMemberActor):
     """
 
     _consumer: DatatypeConsumer | None = None
+    _presence: Presence | None = None
 
     @control
     async def info(self) -> dict[str, Any]:
@@ -91,24 +93,27 @@ class DatatypeConsumerActor(PoolMemberActor):
         await consumer.start()
         self._consumer = consumer
         jobs = asyncio.create_task(super()._serve(runtime)) if self._has_kinds(runtime) else None
-        presence = Presence(
-            runtime.database, self.settings.queue, self.pool, self.name, node_name(), consumer.progress.vitals
-        )
         if jobs is None:  # a member of the queue signs on by itself
-            await presence.start()
+            self._presence = Presence(
+                runtime.database, self.settings.queue, self.pool, self.name, node_name(), consumer.progress.vitals
+            )
+            await self._presence.start()
         failure = asyncio.create_task(consumer.failure())
         stopped = asyncio.create_task(self._stopped.wait())
         await asyncio.wait({failure, stopped, *([jobs] if jobs else [])}, return_when=asyncio.FIRST_COMPLETED)
         if not self._leaving:
             await (failure if failure.done() else jobs or failure)  # one of its loops died: so does this process
         await stopped
-        await presence.stop() if jobs is None else await jobs
+        if jobs is not None:
+            await jobs
         await outlets.postman.close()
 
     async def _stop(self, timeout_s: float) -> None:
         self._leaving = True
         if self._consumer is not None:
             await self._consumer.drain(timeout_s)
+        if self._presence is not None:
+            await self._presence.stop()
         await super()._stop(timeout_s)
 
 

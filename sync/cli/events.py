@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -151,6 +152,28 @@ def discard(
             return await retrying.discard(tx, name, await _reader(tx, name), org, subject)
 
     print("Given up." if with_runtime(work) else f"Nothing is parked for {subject} of {org}.")
+
+
+@app.command()
+def replay(
+    name: Name,
+    since: Annotated[datetime | None, typer.Option(help="Begin with the first event of this time (UTC).")] = None,
+    after: Annotated[
+        int | None, typer.Option(help="Or after the event of this id; 0: everything that is kept.")
+    ] = None,
+) -> None:
+    """Deliver events again, in order, and go on from there."""
+
+    async def work(runtime: Runtime) -> int:
+        from datetime import UTC
+
+        from sync.subscriptions import readers
+
+        at = None if since is None else since.replace(tzinfo=UTC)
+        async with runtime.database.transaction() as tx:
+            return (await readers.replay(tx, await _reader(tx, name), since=at, after_id=after)).id
+
+    print(f"{name} goes on after event {with_runtime(work)}.")
 
 
 @app.command()

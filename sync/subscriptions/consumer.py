@@ -34,7 +34,6 @@ from sync.subscriptions.feeds import RowFeeds
 from sync.subscriptions.intake import HandlerFailed, Intake
 from sync.subscriptions.model import CodeFeed, Feed, Subscriber
 from sync.subscriptions.retrying import BACKOFF, Retrier, describe
-from sync.subscriptions.rows import TOPIC as CHANGED
 from sync.subscriptions.sending import BACKOFF as WEBHOOK_BACKOFF
 from sync.subscriptions.sending import Postman, Sender
 from sync.subscriptions.targets import Effects
@@ -215,7 +214,7 @@ class DatatypeConsumer:
                 self._tasks.append(asyncio.create_task(self._serve_rows(), name=f"datatype.rows.{number}"))
         self._unsubscribe = [
             self._signals.subscribe(TOPIC, lambda _orgs: self._look_soon()),
-            self._signals.subscribe(CHANGED, lambda _ids: self._look_soon(sweep=True)),
+            self._signals.subscribe(readers.CHANGED, lambda _ids: self._look_soon(sweep=True)),
         ]
         self._tasks.append(asyncio.create_task(self._look_for_news(), name="datatype.look"))
 

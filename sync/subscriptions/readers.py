@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from sync.base.errors import Permanent
+from sync.events import EventLog, Position
 from sync.store.engine import Database, Transaction
+
+CHANGED = "subscriptions"
+"""Signals: subscribers have changed, or are to be looked at again."""
 
 # Counting stops at the cap: looking must cost nothing, however far behind a reader is.
 _LAG = """
@@ -64,6 +69,24 @@ async def create(tx: Transaction, name: str, org_id: str) -> int:
         (name, org_id),
     )
     return int(reader_id)
+
+
+async def replay(
+    tx: Transaction, reader_id: int, *, since: datetime | None = None, after_id: int | None = None
+) -> Position:
+    """Put a reader back to a time or behind an event; what waits and lies in that range waits no longer.
+
+    Errors: Permanent without exactly one of both.
+    """
+    if (since is None) == (after_id is None):
+        raise Permanent("Name either a time (`since`) or an event (`afterId`) to begin at.")
+    end = await EventLog.end(tx)
+    start = min(await EventLog.start(tx, since=since, after_id=after_id or 0), end)
+    # The reader's lock first: no batch is under way, and none begins before this is committed.
+    await tx.execute("UPDATE event_reader SET position = %s WHERE id = %s", (start.id, reader_id))
+    await tx.execute("DELETE FROM event_backlog WHERE reader_id = %s AND event_id > %s", (reader_id, start.id))
+    tx.hint(CHANGED)
+    return start
 
 
 async def lags(

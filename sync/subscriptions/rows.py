@@ -12,14 +12,12 @@ from psycopg.types.json import Jsonb
 from sync.alerts import resolve_alert
 from sync.base.errors import ApiError, Permanent
 from sync.consumers.secrets import Sealing, new_signing_key
-from sync.events import EventLog, LoggedEvent, Position
+from sync.events import LoggedEvent, Position
 from sync.store.engine import Conflict, Database, Transaction, translated
 from sync.subscriptions import lanes, readers, retrying
 from sync.subscriptions.filters import Filter, check_filter, check_pattern
 from sync.subscriptions.targets import Effects, Target, WebhookTarget, read_target, show_target
 
-TOPIC = "subscriptions"
-"""Signals: some changed, or are to be looked at again."""
 MAX_PER_ORG = 200
 
 State = Literal["active", "paused", "disabled"]
@@ -105,7 +103,7 @@ class Subscriptions:
         secret = None
         if isinstance(read, WebhookTarget):
             secret = await self._new_secret(tx, row, keep_previous=False)
-        tx.hint(TOPIC)
+        tx.hint(readers.CHANGED)
         return row, secret
 
     async def _insert(
@@ -178,7 +176,7 @@ class Subscriptions:
         await lanes.wake(tx, subscription.reader_id)
         row = await tx.fetch_one(_STATE, {"org": org_id, "id": subscription_id, "state": "active", "reason": None})
         await resolve_alert(tx, org_id, disabled_key(subscription_id))
-        tx.hint(TOPIC)
+        tx.hint(readers.CHANGED)
         return _found(row, subscription_id)
 
     async def delete(self, tx: Transaction, org_id: str, subscription_id: int) -> None:
@@ -202,18 +200,8 @@ class Subscriptions:
 
         Events older than the log keeps are gone. Errors: ApiError 404; Permanent without exactly one of both.
         """
-        if (since is None) == (after_id is None):
-            raise Permanent("Name either a time (`since`) or an event (`afterId`) to begin at.")
         subscription = await self.show(org_id, subscription_id, tx)
-        end = await EventLog.end(tx)
-        start = min(await EventLog.start(tx, since=since, after_id=after_id or 0), end)
-        # The reader's lock first: no batch is under way, and none begins before this is committed.
-        await tx.execute("UPDATE event_reader SET position = %s WHERE id = %s", (start.id, subscription.reader_id))
-        await tx.execute(
-            "DELETE FROM event_backlog WHERE reader_id = %s AND event_id > %s", (subscription.reader_id, start.id)
-        )
-        tx.hint(TOPIC)
-        return start
+        return await readers.replay(tx, subscription.reader_id, since=since, after_id=after_id)
 
     async def rotate(self, tx: Transaction, org_id: str, subscription_id: int) -> str:
         """A new signing key; the old one signs as well until `drop_previous`. Errors: ApiError 404, 409."""

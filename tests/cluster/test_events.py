@@ -80,7 +80,7 @@ async def test_a_paused_consumer_delivers_nothing_and_a_retired_one_leaves_in_or
         return len(await effects(runtime)) == 15
 
     await eventually(fifteen, within_s=60)
-    assert ask(NAME, namespace, "info")["done"] == 15
+    await eventually(lambda: ask(NAME, namespace, "info")["done"] == 15)
     ray.get_actor(NAME, namespace).retire.remote(20.0)
     await eventually(lambda: not psutil.pid_exists(pid) and actor_names(namespace) == [], within_s=60)
     assert await runtime.database.fetch_value("SELECT count(*) FROM worker") == 0

@@ -150,7 +150,7 @@ async def got_numbers(receiver: HttpReceiver) -> bool:
 async def test_a_subject_that_fails_alone_is_parked_alone(world: World, receiver: HttpReceiver) -> None:
     await world.subscribe(hook(receiver))
     async with world.consumer() as consumer:
-        receiver.script(*(Reply(400) for _ in range(3)))
+        receiver.script(*(Reply(400) for _ in range(100_000)))
         await world.write(happened("thing:1", n=1))
         await eventually(lambda: got(receiver, 2))
         await consumer.drain(10)

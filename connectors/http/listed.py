@@ -3,7 +3,8 @@
 - Only a pull that read the list from its beginning to its end says anything. One that was parked or stopped on the way,
   went on from a stored page, ended early at what is known or met an item that cannot be read says nothing, neither way.
 - What we hold has to be missing from two such pulls in a row; then it is marked as deleted.
-- If too much is missing at once it is the vendor who does not show it: somebody is told, and nothing is marked.
+- If too much is missing at once it is the vendor who does not show it: somebody is told, and nothing is marked. A list
+  that is empty says nothing about the few things it may have held: it may be closed to us.
 """
 
 from __future__ import annotations
@@ -90,6 +91,8 @@ class Census:
                     count += 1
                     if len(missing) < MOST:
                         missing.append(vendor_id)
+        if count <= FEW and not self._seen:
+            return []
         if count > max(FEW, SHARE * held):
             self._before, self._warned = [], True
             return [self._warning(count, held)]

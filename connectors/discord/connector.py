@@ -8,6 +8,7 @@ neither edits nor deletions nor reactions: `engagement-metrics` reads the newest
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 from connectors.discord import parse, places
 from connectors.discord.answers import BUDGETS, VERDICTS, problem
@@ -32,6 +33,9 @@ from connectors.http import (
 
 ONWARD = Watermark(parse.number, order=ASC, ids=True, floor=parse.floor, first=FIRST)
 
+_history = partial(Stream, request=places.history, items="", pager=Onward(), cursor=ONWARD)
+_figures = partial(Stream, "engagement-metrics", every=timedelta(hours=1), cursor=Snapshot())
+_profile = partial(Stream, "profile", every=timedelta(hours=6), cursor=Snapshot())
 DISCORD = HttpConnector(
     platform="discord",
     title="Discord",
@@ -50,27 +54,19 @@ DISCORD = HttpConnector(
     webhook=WEBHOOK,
     replies=REPLIES,
     streams=(
-        Stream(
+        _history(
             "messages",
             "Messages of text channels",
             every=timedelta(seconds=10),
             partitions=places.talk,
-            request=places.history,
-            items="",
-            pager=Onward(),
-            cursor=ONWARD,
             map=parse.message,
         ),
-        Stream(
+        _history(
             "posts",
             "Announcements, posts of forums",
             every=timedelta(minutes=5),
             part="news",
             partitions=places.news,
-            request=places.history,
-            items="",
-            pager=Onward(),
-            cursor=ONWARD,
             map=parse.news,
         ),
         Stream(
@@ -84,15 +80,11 @@ DISCORD = HttpConnector(
             cursor=Snapshot(backfills=True),
             map=parse.forum_post,
         ),
-        Stream(
+        _history(
             "comments",
             "Messages of threads",
             every=timedelta(minutes=5),
             partitions=places.threads,
-            request=places.history,
-            items="",
-            pager=Onward(),
-            cursor=ONWARD,
             map=parse.comment,
         ),
         Stream(
@@ -115,71 +107,53 @@ DISCORD = HttpConnector(
             cursor=Ephemeral(),
             map=parse.presence,
         ),
-        Stream(
-            "profile",
+        _profile(
             "The server and its members",
-            every=timedelta(hours=6),
             part="guild",
             request=lambda ctx: guild(ctx, with_counts="true"),
             items="",
-            cursor=Snapshot(),
             map=parse.guild,
         ),
-        Stream(
-            "profile",
+        _profile(
             "Members",
-            every=timedelta(hours=6),
             part="members",
             partitions=places.whole,
             request=lambda ctx: guild(ctx, "/members", "members", limit=ctx.size),
             items="",
             pager=SinceIdPager("after", lambda item: item["user"]["id"]),
             page_size=1000,
-            cursor=Snapshot(),
             map=parse.member,
             listed=Listed("profile", lambda item, _ctx: item["user"]["id"], data={"what": "member"}),
             verdicts=(on(code=50001, then=GONE),),  # without the members intent the rest goes on
         ),
-        Stream(
-            "engagement-metrics",
+        _figures(
             "Reactions, polls, edits and deletions of recent messages",
-            every=timedelta(hours=1),
             part="messages",
             partitions=places.watched,
             request=places.newest,
             items=places.page_and_end,
-            cursor=Snapshot(),
             map=parse.recent,
         ),
-        Stream(
-            "engagement-metrics",
+        _figures(
             "Threads",
-            every=timedelta(hours=1),
             part="threads",
             request=lambda ctx: guild(ctx, "/threads/active"),
             items="threads",
-            cursor=Snapshot(),
             map=parse.thread_figures,
         ),
-        Stream(
-            "engagement-metrics",
+        _figures(
             "Members",
-            every=timedelta(hours=1),
             part="guild",
             request=lambda ctx: guild(ctx, with_counts="true"),
             items="",
-            cursor=Snapshot(),
             map=parse.guild_figures,
         ),
-        Stream(
-            "engagement-metrics",
+        _figures(
             "Events",
-            every=timedelta(hours=1),
             part="events",
             partitions=places.whole,
             request=lambda ctx: guild(ctx, "/scheduled-events", "events", with_user_count="true"),
             items="",
-            cursor=Snapshot(),
             map=parse.event_figures,
             verdicts=(on(code=50001, then=GONE),),
         ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from connectors.http import (
@@ -170,6 +171,18 @@ async def identify(api: Api) -> Identity:
 # --- the platform
 
 DAYS = DateWindow(step=30, lookback=4, recent=2, settle=timedelta(days=3), first=90, reach=364)
+_listing = partial(Stream, every=timedelta(minutes=15), items="elements", pager=PAGER)
+_figures = partial(Stream, "engagement-metrics", every=timedelta(minutes=60))
+_days = partial(
+    Stream,
+    "engagement-metrics",
+    every=timedelta(minutes=60),
+    scopes=(ADMIN,),
+    partitions=administered,
+    items="elements",
+    cursor=DAYS,
+)
+_profile = partial(Stream, "profile", every=timedelta(hours=6), items="", cursor=Snapshot())
 LINKEDIN = HttpConnector(
     platform="linkedin",
     title="LinkedIn",
@@ -193,15 +206,12 @@ LINKEDIN = HttpConnector(
     webhook=WEBHOOK,
     replies=REPLIES,
     streams=(
-        Stream(
+        _listing(
             "posts",
             "Posts of pages",
-            every=timedelta(minutes=15),
             scopes=(ADMIN, SOCIAL),
             partitions=pages,
             request=calls.posts,
-            items="elements",
-            pager=PAGER,
             # Pages are counted from the newest change: what is deleted meanwhile can hide a post until the next reread.
             cursor=back_walk(parse.changed_at, overlap=timedelta(minutes=10), reread=WATCHED),
             map=parse.post,
@@ -230,35 +240,27 @@ LINKEDIN = HttpConnector(
             cursor=Watermark(parse.commented_at, order=NONE),
             map=parse.comment,
         ),
-        Stream(
+        _listing(
             "comments",
             "Comments that were deleted",
-            every=timedelta(minutes=15),
             part="gone",
             scopes=(ADMIN,),
             partitions=notifying,
             request=lambda ctx: calls.notices(ctx, "COMMENT_DELETE"),
-            items="elements",
-            pager=PAGER,
             cursor=back_walk(parse.told_at, stop=False, overlap=timedelta(minutes=10), first=calls.TOLD),
             map=parse.deleted_comment,
         ),
-        Stream(
+        _listing(
             "mentions",
             "Posts that mention a page",
-            every=timedelta(minutes=15),
             scopes=(ADMIN,),
             partitions=administered,
             request=lambda ctx: calls.notices(ctx, "SHARE_MENTION"),
-            items="elements",
-            pager=PAGER,
             cursor=back_walk(parse.told_at, stop=False, overlap=timedelta(minutes=10), first=calls.TOLD),
             map=parse.mention,
         ),
-        Stream(
-            "engagement-metrics",
+        _figures(
             "Totals of posts",
-            every=timedelta(minutes=60),
             part="posts",
             scopes=(ADMIN, SOCIAL),
             partitions=post_batches,
@@ -267,10 +269,8 @@ LINKEDIN = HttpConnector(
             cursor=Snapshot(),
             map=parse.post_totals,
         ),
-        Stream(
-            "engagement-metrics",
+        _figures(
             "Reactions to posts by type",
-            every=timedelta(minutes=60),
             part="reactions",
             scopes=(FEED,),
             partitions=post_batches,
@@ -279,40 +279,22 @@ LINKEDIN = HttpConnector(
             cursor=Snapshot(),
             map=parse.reaction_totals,
         ),
-        Stream(
-            "engagement-metrics",
+        _days(
             "Reach and engagement of pages by day",
-            every=timedelta(minutes=60),
             part="days",
-            scopes=(ADMIN,),
-            partitions=administered,
             request=calls.by_day("organizationalEntityShareStatistics", "organizationalEntity"),
-            items="elements",
-            cursor=DAYS,
             map=parse.page_day,
         ),
-        Stream(
-            "engagement-metrics",
+        _days(
             "New followers by day",
-            every=timedelta(minutes=60),
             part="followers",
-            scopes=(ADMIN,),
-            partitions=administered,
             request=calls.by_day("organizationalEntityFollowerStatistics", "organizationalEntity"),
-            items="elements",
-            cursor=DAYS,
             map=parse.follower_day,
         ),
-        Stream(
-            "engagement-metrics",
+        _days(
             "Page views by day",
-            every=timedelta(minutes=60),
             part="views",
-            scopes=(ADMIN,),
-            partitions=administered,
             request=calls.by_day("organizationPageStatistics", "organization"),
-            items="elements",
-            cursor=DAYS,
             map=parse.view_day,
         ),
         Stream(
@@ -326,29 +308,21 @@ LINKEDIN = HttpConnector(
             cursor=DateWindow(step=30, lookback=90, recent=2, settle=timedelta(days=90), first=90, reach=3650),
             map=parse.ads_row,
         ),
-        Stream(
-            "profile",
+        _profile(
             "Pages",
-            every=timedelta(hours=6),
             scopes=(ADMIN,),
             partitions=administered,
             request=lambda ctx: calls.rest("organizations", f"/{ctx.vars['id']}"),
-            items="",
-            cursor=Snapshot(),
             map=parse.profile,
         ),
-        Stream(
-            "profile",
+        _profile(
             "Followers of pages",
-            every=timedelta(hours=6),
             part="followers",
             scopes=(SOCIAL,),
             partitions=pages,
             request=lambda ctx: calls.rest(
                 "networkSizes", f"/{urn(ctx.partition.key)}", edgeType="COMPANY_FOLLOWED_BY_MEMBER"
             ),
-            items="",
-            cursor=Snapshot(),
             map=parse.followers,
         ),
     ),

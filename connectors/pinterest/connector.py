@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from connectors.base import Field, Installation
@@ -243,6 +244,9 @@ def exchange(grant: CodeGrant, installation: Installation) -> Request:
 
 MINUTES = timedelta(minutes=1)
 
+_figures = partial(Stream, "engagement-metrics", every=60 * MINUTES)
+_ads = partial(Stream, "ads-metrics", every=60 * MINUTES, scopes=("ads:read",), map=parse.ads_row)
+_pins = partial(Stream, scopes=PINS, request=pins, items="items", pager=PAGER, page_size=250)
 PINTEREST = HttpConnector(
     platform="pinterest",
     title="Pinterest",
@@ -254,15 +258,10 @@ PINTEREST = HttpConnector(
     identify=identify,
     extra_fields=(Field("ad_account_id", "Ad account whose owner's Pins are meant, for agencies."),),
     streams=(
-        Stream(
+        _pins(
             "posts",
             "Pins",
             every=15 * MINUTES,
-            scopes=PINS,
-            request=pins,
-            items="items",
-            pager=PAGER,
-            page_size=250,
             cursor=back_walk(parse.created_at, overlap=timedelta(days=1), reread=EVERYTHING, reread_every=DAILY),
             map=parse.pin,
         ),
@@ -280,23 +279,16 @@ PINTEREST = HttpConnector(
             verdicts=LOOKED_UP,
             map=parse.gone,
         ),
-        Stream(
+        _pins(
             "engagement-metrics",
             "Totals of Pins",
             every=60 * MINUTES,
             part="pins",
-            scopes=PINS,
-            request=pins,
-            items="items",
-            pager=PAGER,
-            page_size=250,
             cursor=back_walk(parse.created_at, overlap=WATCHED, reread=EVERYTHING, reread_every=DAILY),
             map=parse.measured_pin,
         ),
-        Stream(
-            "engagement-metrics",
+        _figures(
             "Figures of Pins by day",
-            every=60 * MINUTES,
             part="days",
             scopes=PINS,
             partitions=analysed_pins,
@@ -305,10 +297,8 @@ PINTEREST = HttpConnector(
             cursor=Snapshot(),
             map=parse.days,
         ),
-        Stream(
-            "engagement-metrics",
+        _figures(
             "Figures of the account by day",
-            every=60 * MINUTES,
             part="account",
             scopes=("user_accounts:read",),
             partitions=business,
@@ -317,25 +307,18 @@ PINTEREST = HttpConnector(
             cursor=DateWindow(step=90, lookback=6, recent=4, first=89, reach=89),
             map=parse.days,
         ),
-        Stream(
-            "ads-metrics",
+        _ads(
             "Results of campaigns by day",
-            every=60 * MINUTES,
             part="campaigns",
-            scopes=("ads:read",),
             partitions=campaigns,
             request=campaign_analytics,
             items="",
             # Conversions move for as long as their window is open.
             cursor=DateWindow(step=90, lookback=31, recent=2, settle=timedelta(days=31), first=60, reach=89),
-            map=parse.ads_row,
         ),
-        Stream(
-            "ads-metrics",
+        _ads(
             "Results of ads by day",
-            every=60 * MINUTES,
             part="ads",
-            scopes=("ads:read",),
             partitions=reported_accounts,
             report=Report(
                 create=create_report,
@@ -347,7 +330,6 @@ PINTEREST = HttpConnector(
             ),
             items=report_rows,
             cursor=DateWindow(step=90, lookback=31, recent=2, settle=timedelta(days=31), first=60, reach=913),
-            map=parse.ads_row,
         ),
         Stream(
             "profile",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from connectors.http import (
@@ -173,6 +174,8 @@ def mentions(ctx: Context) -> Request:
     return method("search.messages", query=" ".join(words), sort="timestamp", sort_dir="desc", count=ctx.size)
 
 
+_listing = partial(Stream, pager=PAGER, page_size=200)
+_talk = partial(Stream, scopes=LISTING + HISTORY, items="messages", pager=PAGER, page_size=200)
 SLACK = HttpConnector(
     platform="slack",
     title="Slack",
@@ -194,29 +197,21 @@ SLACK = HttpConnector(
     webhook=WEBHOOK,
     replies=REPLIES,
     streams=(
-        Stream(
+        _talk(
             "messages",
             "Messages of channels and direct messages",
             every=timedelta(seconds=10),
-            scopes=LISTING + HISTORY,
             partitions=channels,
             request=history,
-            items="messages",
-            pager=PAGER,
-            page_size=200,
             cursor=back_walk(parse.sent_at, stop=False, first=timedelta(days=90), reread=timedelta(days=7)),
             map=parse.top_level,
         ),
-        Stream(
+        _talk(
             "comments",
             "Replies in threads",
             every=timedelta(minutes=5),
-            scopes=LISTING + HISTORY,
             partitions=threads,
             request=replies,
-            items="messages",
-            pager=PAGER,
-            page_size=200,
             cursor=Watermark(parse.sent_at, order=ASC),
             map=parse.thread_reply,
         ),
@@ -242,33 +237,27 @@ SLACK = HttpConnector(
             cursor=Ephemeral(),
             map=parse.presence,
         ),
-        Stream(
+        _listing(
             "profile",
             "People and their status",
             every=timedelta(hours=1),
             scopes=("users:read",),
             request=lambda ctx: method("users.list", limit=ctx.size),
             items="members",
-            pager=PAGER,
-            page_size=200,
             cursor=Snapshot(),
             map=parse.person,
         ),
-        Stream(
+        _talk(
             "engagement-metrics",
             "Reactions and replies, members of channels",
             every=timedelta(minutes=60),
             part="messages",
-            scopes=LISTING + HISTORY,
             partitions=channels,
             request=recent_history,
-            items="messages",
-            pager=PAGER,
-            page_size=200,
             cursor=Snapshot(),
             map=parse.message_metrics,
         ),
-        Stream(
+        _listing(
             "engagement-metrics",
             "Members of channels",
             every=timedelta(minutes=60),
@@ -276,8 +265,6 @@ SLACK = HttpConnector(
             scopes=("channels:read",),
             request=lambda ctx: method("conversations.list", types="public_channel", limit=ctx.size),
             items="channels",
-            pager=PAGER,
-            page_size=200,
             cursor=Snapshot(),
             map=parse.channel_metrics,
         ),

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from connectors.base import Field
@@ -168,6 +169,8 @@ def unknown_app(reply: Reply) -> bool:
 
 # --- the platform
 
+_mentions = partial(Stream, "mentions", every=timedelta(minutes=30), scopes=("biz.brand.insights",), pager=PAGER)
+_figures = partial(Stream, "engagement-metrics", every=timedelta(minutes=60))
 TIKTOK = HttpConnector(
     platform="tiktok",
     title="TikTok",
@@ -261,35 +264,25 @@ TIKTOK = HttpConnector(
             cursor=Watermark(parse.sent_at, order=NONE),
             map=parse.message,
         ),
-        Stream(
-            "mentions",
+        _mentions(
             "Videos that mention the account",
-            every=timedelta(minutes=30),
-            scopes=("biz.brand.insights",),
             part="videos",
             request=calls.mentions,
             items="data.videos",
-            pager=PAGER,
             # They show hours after they happened.
             cursor=back_walk(parse.created_at, overlap=timedelta(hours=12), first=timedelta(days=30)),
             map=parse.mention,
         ),
-        Stream(
-            "mentions",
+        _mentions(
             "Comments that mention the account",
-            every=timedelta(minutes=30),
-            scopes=("biz.brand.insights",),
             part="comments",
             request=calls.comment_mentions,
             items="data.comments",
-            pager=PAGER,
             cursor=back_walk(parse.said_at, overlap=timedelta(hours=12), first=timedelta(days=30)),
             map=parse.comment_mention,
         ),
-        Stream(
-            "engagement-metrics",
+        _figures(
             "Views and engagement of the account by day",
-            every=timedelta(minutes=60),
             part="days",
             scopes=("user.info.stats", "user.insights"),
             request=calls.account_days,
@@ -297,10 +290,8 @@ TIKTOK = HttpConnector(
             cursor=DateWindow(step=30, lookback=5, recent=3, settle=timedelta(days=4), first=59, reach=59),
             map=parse.account_day,
         ),
-        Stream(
-            "engagement-metrics",
+        _figures(
             "Totals of posts",
-            every=timedelta(minutes=60),
             part="videos",
             scopes=("video.list", "video.insights"),
             partitions=insight_round,

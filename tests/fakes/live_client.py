@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.fakes.tokens import bearer
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 class LiveClient:
@@ -28,7 +28,7 @@ class LiveClient:
         await self.connection.send(json.dumps(message))
 
     async def next(self) -> dict[str, Any]:
-        """Errors: ConnectionClosed; TimeoutError after half a minute."""
+        """Errors: ConnectionClosed; TimeoutError after a minute."""
         async with asyncio.timeout(PATIENCE_S):
             message: dict[str, Any] = json.loads(await self.connection.recv())
         self.cursor = message.get("cursor", self.cursor)

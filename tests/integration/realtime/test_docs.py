@@ -52,16 +52,16 @@ async def test_the_printed_client_goes_on_through_restarts(
     try:
         for step in range(3):
             async with replica(live_settings(pg_url, poll_s=0.2), port=port) as one:
-                await eventually(lambda one=one: one.hub.connections == 1, 30)
+                await eventually(lambda one=one: one.hub.connections == 1, 60)
                 if step == 0:  # until it has a cursor, what happens is not promised to it
 
                     async def begun() -> bool:
                         await happen(db, -1)
                         return bool(seen)
 
-                    await eventually(begun, 30)
+                    await eventually(begun, 60)
                 await happen(db, 2 * step)
-                await eventually(lambda step=step: seen[-1]["payload"]["number"] == 2 * step, 30)
+                await eventually(lambda step=step: seen[-1]["payload"]["number"] == 2 * step, 60)
             await happen(db, 2 * step + 1)  # while nobody serves
     finally:
         listening.cancel()
@@ -81,7 +81,7 @@ async def test_the_printed_client_gives_up_where_trying_again_is_no_use(
     async with replica(live_settings(pg_url)) as one:
         url = f"ws://127.0.0.1:{one.port}/ws"
         with pytest.raises(ConnectionClosed, match="4400"):
-            await asyncio.wait_for(printed_client()(url, nothing, {"weather": {}}, nothing, nothing), 30)
+            await asyncio.wait_for(printed_client()(url, nothing, {"weather": {}}, nothing, nothing), 60)
 
 
 def test_every_topic_and_code_is_documented() -> None:

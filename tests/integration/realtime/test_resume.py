@@ -43,7 +43,7 @@ class Client:
 
     async def take(self) -> None:
         assert self.listener is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             frames = await self.listener.take()
         for frame in frames:
             message = json.loads(frame.text)

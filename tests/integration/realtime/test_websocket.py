@@ -90,7 +90,7 @@ async def test_the_heartbeat_carries_a_cursor_that_is_good_to_go_on_from(pg_url:
         async with listening(one.port, ["alerts"]) as client:
             await happen(db, 1)
             before = client.cursor
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while client.cursor == before:  # nothing for this client happened, and yet its cursor moves
                     await client.expect("ping")
             cursor = client.cursor
@@ -195,7 +195,7 @@ async def test_a_second_cursor_is_a_mistake(one: Replica) -> None:
 async def test_the_end_of_the_token_is_the_end_of_the_connection(pg_url: str) -> None:
     settings = live_settings(pg_url)
     settings = settings.model_copy(update={"auth": AuthSettings(secret=SECRET, leeway_s=0)})
-    soon = {"Authorization": f"Bearer {token(exp=int(time.time()) + 3)}"}
+    soon = {"Authorization": f"Bearer {token(exp=int(time.time()) + 8)}"}
     async with replica(settings) as one, dial(one.port, headers=soon) as client:
         async with dial(one.port, headers=soon) as renewed:
             await renewed.expect("ready")
@@ -262,12 +262,12 @@ async def test_a_burst_is_not_slowness(pg_url: str, db: Database) -> None:
 
 
 async def test_a_slow_client_is_dropped_and_the_others_go_on(pg_url: str, db: Database) -> None:
-    small = {"buffer_messages": 50, "buffer_bytes": 200_000, "send_timeout_s": 0.5}
+    small = {"buffer_messages": 50, "buffer_bytes": 200_000, "send_timeout_s": 3.0}
     async with replica(live_settings(pg_url, poll_s=0.2, **small)) as one:
         options = {"compression": None, "max_queue": 1}
         async with listening(one.port, ["runs"]) as quick, listening(one.port, ["runs"], **options) as slow:
             cursor, sent = slow.cursor, 0
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(100):
                 while one.hub.connections == 2:  # until the buffers of both kernels are full, too
                     await happen(db, *range(sent, sent + 20), text="x" * 20_000)
                     assert numbers(await quick.events(20)) == list(range(sent, sent + 20))

@@ -23,6 +23,8 @@ PageHook = Callable[[ClaimedRun, int], None]
 
 BUFFERED = 10
 """Pages fetched ahead at most."""
+COMPANY_S = 0.01
+"""How long a page waits for the next one, to share its transaction. Vendors are slower, but for those next door."""
 SHARED_RECORDS = 1000
 """Records after which a transaction takes no further page: it holds the row of the lease."""
 
@@ -133,15 +135,19 @@ class _Fetch:
         """Pages to store together, at least one; none at the end. Errors: what fetching raised, in its turn."""
         found: list[Page] = []
         records = 0
-        while not self._over and (not found or not self._ready.empty()):
-            item = await self._ready.get()
-            if not isinstance(item, Page):
-                self._over, self._error = True, item
-                break
-            found.append(item)
-            records += len(item.records)
-            if len(found) >= self._shared_pages or records >= SHARED_RECORDS:
-                break
+        try:
+            while not self._over:
+                async with asyncio.timeout(COMPANY_S if found else None):
+                    item = await self._ready.get()
+                if not isinstance(item, Page):
+                    self._over, self._error = True, item
+                    break
+                found.append(item)
+                records += len(item.records)
+                if item.settle or len(found) >= self._shared_pages or records >= SHARED_RECORDS:
+                    break
+        except TimeoutError:
+            pass
         if not found and self._error is not None:
             raise self._error
         return found

@@ -17,6 +17,7 @@ from ray import serve
 from actors.fleet import GONE
 from actors.loopback import keep_grpc_private
 from actors.names import NAMESPACE, sync_actor
+from sync.base.descriptors import make_room
 from sync.base.logs import get_logger
 from sync.base.settings import Settings
 
@@ -69,6 +70,7 @@ class SyncApi:
 
     def __init__(self, settings: Settings, namespace: str) -> None:
         keep_grpc_private()
+        make_room(MAX_ONGOING + settings.realtime.max_connections)
         self._settings = settings
         self._namespace = namespace
         self._bootstrap = asyncio.get_running_loop().create_task(self._ensure_supervisor())

@@ -150,3 +150,63 @@ async def test_several_members_share_the_work(world: World) -> None:
             await world.write(*(happened(f"thing:{n}") for n in range(30)))
         await eventually(lambda: all_taken(world, "shared"))
     assert await world.effects("shared") == await world.ids()
+
+
+def with_poll(world: World, seconds: float) -> World:
+    events = world.settings.events.model_copy(update={"poll_s": seconds})
+    world.settings = world.settings.model_copy(update={"events": events})
+    return world
+
+
+async def test_a_commit_wakes_it(world: World) -> None:
+    """With a poll that never comes."""
+    with_poll(world, 3600)
+    async with world.consumer(Scribe("first")):
+        for count in range(1, 4):
+            await world.write(happened())
+            await eventually(lambda count=count: world_has(world, "first", count))
+
+
+async def test_without_any_signal_it_finds_everything_by_itself(world: World) -> None:
+    world.db.publish = None
+    async with world.consumer(Scribe("first")):
+        for count in range(1, 4):
+            await world.write(happened())
+            await eventually(lambda count=count: world_has(world, "first", count))
+
+
+async def test_lost_connections_lose_and_double_nothing(world: World) -> None:
+    scribe = Scribe("first")
+    async with world.consumer(scribe, Scribe("second")):
+        for round_ in range(5):
+            await world.write(*(happened(f"thing:{n % 7}") for n in range(60)))
+            await world.db.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'consumer.datatype' AND pid <> pg_backend_pid()"
+                " AND datname = current_database()"
+            )
+            await eventually(lambda round_=round_: world_has_more(world, "first", 60 * round_))
+        for name in ("first", "second"):
+            await eventually(lambda name=name: all_taken(world, name))
+    for name in ("first", "second"):
+        assert await world.effects(name) == await world.ids()
+
+
+async def world_has_more(world: World, name: str, count: int) -> bool:
+    return len(await world.effects(name)) >= count
+
+
+async def test_one_that_hangs_is_cut_off_and_its_events_are_set_aside(world: World) -> None:
+    events = world.settings.events.model_copy(update={"handler_timeout_s": 0.2})
+    world.settings = world.settings.model_copy(update={"events": events})
+    stuck = Scribe("stuck")
+    stuck.gate.clear()
+    await world.write(happened("thing:1"), happened("thing:2"))
+    async with world.consumer(stuck):
+        await eventually(lambda: parked(world, 2))
+        assert await world.effects("stuck") == []
+        stuck.gate.set()
+        async with world.db.transaction() as tx:
+            reader = await tx.fetch_value("SELECT id FROM event_reader WHERE name = 'stuck'")
+            assert await retrying.unpark(tx, "stuck", reader) == 2
+        await eventually(lambda: all_taken(world, "stuck"))

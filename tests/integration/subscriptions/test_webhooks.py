@@ -223,3 +223,19 @@ async def test_an_answer_that_comes_after_the_lease_changes_nothing(world: World
     assert not await emptied(world)
     [shown] = await world.subscriptions.list("acme")
     assert shown.id == row.id and shown.last_success_at is None
+
+
+async def test_what_a_dead_sender_had_under_way_is_sent_again_under_the_same_id(
+    world: World, receiver: HttpReceiver
+) -> None:
+    await world.subscribe(hook(receiver))
+    receiver.script(Reply(hang=True))
+    async with world.consumer():
+        await world.write(happened(n=1), happened(n=2))
+        await eventually(lambda: got(receiver, 1))  # and now it ends, without a word
+    assert await world.db.fetch_value("SELECT leased AND next_at > now() FROM event_lane")
+    await world.db.execute("UPDATE event_lane SET next_at = now()")
+    async with world.consumer():
+        await eventually(lambda: emptied_after(world, receiver, 3))
+    assert numbers(receiver, "thing:1") == [1, 1, 2]
+    assert receiver.received[0].headers["webhook-id"] == receiver.received[1].headers["webhook-id"]

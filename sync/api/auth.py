@@ -132,7 +132,7 @@ class TokenVerifier:
         runs_install = platform or (role == Role.ADMIN and not self._settings.platform_claim_required)
         if org_id == SYSTEM_ORG and not runs_install:
             raise invalid_token(f"The org {SYSTEM_ORG} needs the claim `platform: true`.")
-        expires_at = claims["exp"] + self._settings.leeway_s
+        expires_at = int(claims["exp"]) + self._settings.leeway_s  # a text of digits passes the check, too
         return Principal(subject, org_id, Role(role), platform, runs_install, expires_at)
 
 

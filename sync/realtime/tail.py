@@ -46,6 +46,7 @@ class Tail:
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._ready = asyncio.Event()
+        self._away = False
         self.position = Position()
 
     def start(self) -> None:
@@ -81,8 +82,11 @@ class Tail:
         self._wake.clear()
         try:
             await self.step()
+            self._away = False
         except Exception as error:
-            log.warning("realtime.waiting", error=str(error), exc_info=not isinstance(error, Transient))
+            if not self._away:
+                log.warning("realtime.waiting", error=str(error), exc_info=not isinstance(error, Transient))
+            self._away = True
             pause_s = least_s = _RETRY_S
         await asyncio.sleep(least_s)
         with contextlib.suppress(TimeoutError):

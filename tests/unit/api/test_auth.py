@@ -49,6 +49,12 @@ async def test_a_good_token_becomes_a_principal() -> None:
     assert principal == Principal("grace", "acme", Role.OPERATOR, platform=False, runs_install=False)
 
 
+@pytest.mark.parametrize("exp", [4_000_000_000, 4_000_000_000.5, "4000000000"])
+async def test_it_is_good_until_its_end_and_the_leeway(exp: object) -> None:
+    verifier = TokenVerifier(AuthSettings(secret=SECRET, leeway_s=20))
+    assert (await verifier.verify(token(exp=exp))).expires_at == 4_000_000_020
+
+
 @pytest.mark.parametrize(
     ("claims", "word"),
     [

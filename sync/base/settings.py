@@ -157,7 +157,7 @@ class SyncSettings(_Frozen):
 
     slots: int = Field(default=8, ge=1)
     concurrency: int = Field(default=8, ge=1)
-    """Runs at a time in one sync actor. Each holds some pages: those being stored, and up to four fetched ahead."""
+    """Runs at a time in one sync actor. Each holds some pages: those being stored, and about as many fetched ahead."""
     shared_pages: int = Field(default=10, ge=1, le=50)
     """Pages that may share a transaction when they come faster than they are stored."""
     lease_ttl_s: Seconds = 30.0

@@ -22,7 +22,7 @@ from sync.store.engine import Database
 PageHook = Callable[[ClaimedRun, int], None]
 
 BUFFERED = 10
-"""Pages fetched ahead at most."""
+"""Pages fetched ahead at most, and no further page while those hold SHARED_RECORDS."""
 COMPANY_S = 0.01
 """How long a page waits for the next one, to share its transaction. Vendors are slower, but for those next door."""
 SHARED_RECORDS = 1000
@@ -126,6 +126,8 @@ class _Fetch:
         self._timeout_s = timeout_s
         self._shared_pages = shared_pages
         self._ready: asyncio.Queue[Page | Exception | None] = asyncio.Queue(BUFFERED)
+        self._ahead = 0
+        self._room = asyncio.Event()
         self._error: Exception | None = None
         self._settled = asyncio.Event()
         self._over = False
@@ -144,6 +146,8 @@ class _Fetch:
                     break
                 found.append(item)
                 records += len(item.records)
+                self._ahead -= len(item.records)
+                self._room.set()
                 if item.settle or len(found) >= self._shared_pages or records >= SHARED_RECORDS:
                     break
         except TimeoutError:
@@ -167,11 +171,15 @@ class _Fetch:
             while (page := await self._next()) is not None:
                 self._check(page)
                 self._settled.clear()
+                self._ahead += len(page.records)
                 await self._ready.put(page)
                 if not page.more:
                     break
                 if page.settle:
                     await self._settled.wait()
+                while self._ahead >= SHARED_RECORDS:
+                    self._room.clear()
+                    await self._room.wait()
         except Exception as error:
             await self._ready.put(error)
         else:

@@ -68,3 +68,20 @@ async def test_a_transaction_stays_short() -> None:
     fetch = _fetch(pages())
     assert [await _numbers(fetch) for _ in range(3)] == [[0, 1], [2, 3], []]
     await fetch.stop()
+
+
+async def test_what_is_read_ahead_is_bounded_by_records() -> None:
+    fetched: list[int] = []
+
+    async def pages() -> AsyncGenerator[Page, None]:
+        for number in range(6):
+            fetched.append(number)
+            yield _page(number, records=SHARED_RECORDS)
+
+    fetch = _fetch(pages())
+    assert await _numbers(fetch) == [0]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert len(fetched) <= 2
+    assert [await _numbers(fetch) for _ in range(6)] == [[1], [2], [3], [4], [5], []]
+    await fetch.stop()

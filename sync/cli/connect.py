@@ -1,4 +1,4 @@
-"""`syncctl connect`, `reconnect`, `trigger`, `runs`: accounts and their syncs.
+"""`syncctl connect`, `reconnect`, `integrations`, `trigger`, `runs`: accounts and their syncs.
 
 `main.py` calls `register`.
 """
@@ -47,6 +47,9 @@ Check = Annotated[bool, typer.Option("--check/--no-check", help="Log in once bef
 
 def register(app: typer.Typer) -> None:
     app.add_typer(connect, name="connect", cls=PlatformGroup)
+    from sync.cli import integrations  # it uses what is here
+
+    app.add_typer(integrations.app, name="integrations")
     app.command()(reconnect)
     app.command()(trigger)
     app.command()(runs)

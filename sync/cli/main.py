@@ -12,7 +12,6 @@ from sync.cli import (
     connect,
     events,
     inbox,
-    integrations,
     jobs,
     lifecycle,
     maintenance,
@@ -43,7 +42,6 @@ app.command()(events.watch)
 app.command()(events.unwatch)
 app.add_typer(events.app, name="events")
 app.add_typer(inbox.app, name="inbox")
-app.add_typer(integrations.app, name="integrations")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(schedules.app, name="schedule")
 app.add_typer(secrets.app, name="secret")

@@ -221,7 +221,7 @@ class Desk(Office):
             await self.no_waiting()
             life = _Life(mortal=deaths < most)
             worker = self.worker(self.slug, holder=f"w{deaths}", page_committed=life.page)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(300):
                 assert await worker.run_until_idle() is ExitReason.IDLE
             deaths += life.over
         raise AssertionError(f"{self.slug} {sync_type} does not come to an end")
@@ -305,7 +305,7 @@ async def desk_at(
     secrets = SecretsSettings(keys={"k1": SecretStr(new_key())}, current="k1")
     settings = Settings(
         secrets=secrets,
-        sync=SyncSettings(lease_ttl_s=20.0, shared_pages=1),
+        sync=SyncSettings(lease_ttl_s=60.0, shared_pages=1),
         connectors=ConnectorSettings(limits=limits),
     )
     signals = Signals(LocalTransport())

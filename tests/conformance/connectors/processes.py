@@ -101,7 +101,7 @@ def _run_all(works: list[tuple[Callable[..., None], tuple[Any, ...]]]) -> None:
         process.start()
     try:
         for process in processes:
-            process.join(60)
+            process.join(300)
             assert process.exitcode == 0, f"a process ended with {process.exitcode}"
     finally:
         for process in processes:
@@ -118,7 +118,7 @@ def _renew(job: Job, callers: int, start: Any, results: Any) -> None:
             accounts = Accounts(database, sealer, job.settings)
             account = accounts.unsaved(job.org_id, job.slug, job.account, {}, used)
             async with open_session(job.connector(), account, now=stopped_clock) as session:
-                await asyncio.to_thread(start.wait, 30)
+                await asyncio.to_thread(start.wait, 120)
                 for found in await asyncio.gather(*(one.renew(used, session.api.exchange) for one in tokens)):
                     results.put(found["access_token"] if found != used else "")
 
@@ -129,7 +129,7 @@ def _pull(job: Job, start: Any) -> None:
     async def main() -> None:
         async with Database(job.url, StoreSettings(), application="test", pool_size=4) as database:
             worker = await _worker(job, database)
-            await asyncio.to_thread(start.wait, 30)
+            await asyncio.to_thread(start.wait, 120)
             await worker.run_until_idle()
 
     _quietly(main())

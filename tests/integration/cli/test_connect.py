@@ -19,7 +19,7 @@ from simulator.server import served
 from simulator.world import World
 from sync.base.errors import SyncError
 from sync.base.sealing import new_key
-from sync.cli import connect, integrations, platforms
+from sync.cli import connect, platforms
 from sync.cli.simulated import Consent
 
 
@@ -41,7 +41,6 @@ def syncctl(pg_url: str, slack: Consent, tmp_path: Path, monkeypatch: pytest.Mon
     app = typer.Typer(pretty_exceptions_enable=False)
     connect.register(app)
     connect.connect.command()(platforms.platform)
-    app.add_typer(integrations.app, name="integrations")
 
     def run(*arguments: str, typed: str = "") -> str:
         result = CliRunner().invoke(app, [*arguments], input=typed, catch_exceptions=False)

@@ -113,7 +113,7 @@ class Office:
         return [await self.runs.show(org_id, run.run_id) for run in triggered]
 
     async def work(self, platform: str, *, org_id: str = ORG) -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             reason = await self.worker(platform, org_id=org_id).run_until_idle()
         assert reason is ExitReason.IDLE
 
@@ -169,6 +169,6 @@ async def office(world: World, db: Database) -> AsyncIterator[Office]:
     signals = Signals(LocalTransport())
     await signals.start()
     secrets = SecretsSettings(keys={"k1": SecretStr(new_key())}, current="k1")
-    settings = Settings(secrets=secrets, sync=SyncSettings(lease_ttl_s=6.0), connectors=ConnectorSettings())
+    settings = Settings(secrets=secrets, sync=SyncSettings(lease_ttl_s=60.0), connectors=ConnectorSettings())
     yield Office(world, db, signals, settings, Sealer(secrets))
     await signals.close()

@@ -49,7 +49,8 @@ async def forget(office: Office) -> None:
 @pytest.mark.parametrize("shared", [1, 5])
 async def test_a_stop_after_any_page_loses_and_repeats_nothing(office: Office, page: int, shared: int) -> None:
     office.change(sync=office.settings.sync.model_copy(update={"shared_pages": shared}))
-    office.connectors["slack"] = _small_pages(20)
+    _unpaced(office)
+    office.connectors["slack"] = _small_pages(4)  # many more than are read ahead
     await office.connect("slack")
     await office.sync("slack", "messages")
     whole = await outcome(office)
@@ -73,6 +74,12 @@ async def test_a_stop_after_any_page_loses_and_repeats_nothing(office: Office, p
     await office.work("slack")
     assert (await office.runs.show(ORG, triggered.run_id)).state == "succeeded"
     assert await outcome(office) == whole
+
+
+def _unpaced(office: Office) -> None:
+    office.world["slack"].limits.enabled = False
+    limits = {f"slack.{budget.name}": 0 for budget in SLACK.budgets}
+    office.change(connectors=office.settings.connectors.model_copy(update={"limits": limits}))
 
 
 def _small_pages(size: int) -> Any:

@@ -96,7 +96,7 @@ def make_desk(database: Database, signals: Signals, connectors: Mapping[str, Con
 @pytest.fixture
 async def desk(db: Database, signals: Signals) -> Desk:
     """With the fake platform."""
-    desk = make_desk(db, signals, None, lease_ttl_s=6.0)
+    desk = make_desk(db, signals, None, lease_ttl_s=30.0)
     desk.connectors = {"email": desk.platform}
     return desk
 
@@ -114,4 +114,4 @@ def dovecot() -> Iterator[Dovecot]:
 @pytest.fixture
 async def mail_desk(db: Database, signals: Signals) -> Desk:
     """With the real connectors."""
-    return make_desk(db, signals, None, lease_ttl_s=6.0)
+    return make_desk(db, signals, None, lease_ttl_s=30.0)

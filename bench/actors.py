@@ -55,7 +55,7 @@ from sync.store.embedded import EmbeddedPostgres
 from sync.store.engine import Database
 
 PLATFORM, SYNC_TYPE = "slack", "profile"
-_TIMEOUT_S = 600.0
+_TIMEOUT_S = 1800.0
 
 
 class Bench:

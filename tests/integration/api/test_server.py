@@ -22,9 +22,9 @@ from tests.services import PostgresServer, free_port
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[int]:
+async def running(settings: Settings, port: int | None = None) -> AsyncIterator[int]:
     """The port of a uvicorn that serves the application."""
-    port = free_port()
+    port = port or free_port()
     app = create_app(settings, lambda: open_runtime(settings, application="api", extra_kinds=KINDS), NoControl())
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, lifespan="on"))
     task = asyncio.create_task(server.serve())

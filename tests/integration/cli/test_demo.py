@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from sync.base.errors import ConfigurationError
-from sync.base.settings import Settings
+from sync.base.settings import HttpSettings, Settings
 from sync.cli.demo import ORG, Demo, rest
 from sync.cli.home import Home
 from sync.cli.simulated import Simulator, now
@@ -25,6 +25,7 @@ from sync.store.engine import Database
 from sync.wiring import open_runtime
 from tests.integration.api.conftest import settings_for
 from tests.integration.api.test_server import running
+from tests.services import free_port
 
 PLATFORMS = {"email", "facebook", "slack"}
 
@@ -70,6 +71,20 @@ async def test_every_start_connects_the_same_accounts(home: Home, settings: Sett
     assert [(item.id, item.account, item.state) for item in after] == [
         (item.id, item.account, "active") for item in before
     ]
+
+
+async def test_the_simulated_vendors_call_the_demos_own_address(home: Home, settings: Settings, db: Database) -> None:
+    port = free_port()
+    settings = settings.model_copy(update={"http": HttpSettings(port=port)})
+    demo = Demo(home, settings)
+    try:
+        led = await asyncio.to_thread(demo.start, settings)
+        async with running(led, port):
+            async with asyncio.timeout(120):
+                while not await db.fetch_value("SELECT count(*) FROM webhook_delivery WHERE platform = 'slack'"):
+                    await asyncio.sleep(0.1)
+    finally:
+        demo.stop()
 
 
 async def test_a_home_without_demo_is_left_alone(home: Home, settings: Settings) -> None:

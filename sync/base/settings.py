@@ -259,7 +259,7 @@ class RetentionSettings(_Frozen):
     quarantine_days: int = Field(default=90, ge=1)
     """Items of platforms that could not be read, since they last came."""
     webhook_days: int = Field(default=14, ge=4)
-    """Deliveries of webhooks. A vendor's retry after this long would be taken for something new; TikTok tries 3 days."""
+    """Deliveries of webhooks. A vendor's retry after this long would be taken for news; TikTok tries 3 days."""
     partition_days: int = Field(default=400, ge=30)
     """Cursors of posts and channels where nothing happens any more; one that comes back is read from its start."""
 

@@ -37,7 +37,7 @@ class Backoff:
     def delay(self, attempt: int, rng: random.Random, retry_after_s: float | None = None) -> float:
         """Seconds until the next attempt.
 
-        A server-given delay is waited out in full, plus up to a tenth of it as jitter, at most `cap_s`: whoever was sent
+        A server-given delay is waited out in full, plus up to a tenth of it as jitter, at most `cap_s`: who was sent
         away until midnight is back soon after.
         """
         floor = self.floor_s

@@ -60,6 +60,7 @@ class SyncWorkerActor(HostActor):
 
     async def _serve(self, runtime: Core) -> None:
         from sync.base.memory import collect_rarely
+
         with nothing_collected(), without(*ORNAMENTS):
             from sync.jobs.rescue import node_name
             from sync.pull.worker import ExitReason, SyncWorker

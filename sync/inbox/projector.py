@@ -87,7 +87,7 @@ async def _hang(tx: Transaction, rows: Sequence[Row], dirty: set[Thread], moved:
         trees[row["integration_id"]][row["vendor_id"]] = Node(row["parent_id"], row["root_id"])
     rekeyed: list[tuple[int, str]] = []
     for row in below:
-        key = rules.tree_key(row["vendor_id"], trees[row["integration_id"]])
+        key = rules.tree_key(row["vendor_id"], trees[row["integration_id"]], row["kind"])
         if key != row["thread_key"]:
             rekeyed.append((row["activity_id"], key))
             new = (row["integration_id"], key)
@@ -99,14 +99,15 @@ async def _hang(tx: Transaction, rows: Sequence[Row], dirty: set[Thread], moved:
 
 def _settled(row: Row) -> bool:
     """Whether it is where it was before; what was in no tree can still have got another thread."""
-    same = (row["old_parent"], row["old_root"]) == (row["parent_id"], row["root_id"])
-    return row["old_key"] is not None and rules.in_tree(_said(row)) and same
+    said = _said(row)
+    same = (row["old_parent"], row["old_root"]) == (row["parent_id"], rules.root_of(said))
+    return row["old_key"] is not None and rules.in_tree(said) and same
 
 
 def _first_key(row: Row) -> str:
     said = _said(row)
     if rules.in_tree(said):
-        return str(row["old_key"] or rules.tree_key(said.vendor_id, {}))
+        return str(row["old_key"] or rules.tree_key(said.vendor_id, {}, said.kind))
     return rules.flat_key(said)
 
 
@@ -127,11 +128,11 @@ def _said(row: Row) -> Said:
 async def _write(tx: Transaction, rows: Sequence[Row], keys: dict[int, str]) -> None:
     written = []
     for row in rows:
-        author = _identity(row) or (None, None)
+        author, said = _identity(row) or (None, None), _said(row)
         written.append(
             (
                 *(row["id"], row["org_id"], row["integration_id"], keys[row["id"]], row["kind"]),
-                *(rules.in_tree(_said(row)), row["vendor_id"], row["parent_id"], row["root_id"], row["place"]),
+                *(rules.in_tree(said), row["vendor_id"], row["parent_id"], rules.root_of(said), row["place"]),
                 *(*author, row["direction"] == "in", row["deleted"], row["occurred_at"]),
             )
         )

@@ -21,6 +21,8 @@ UNREAD_CAP = 1000
 
 _THREADED = frozenset({"slack", "discord", "telegram", "twitch"})
 """Where comments have a vendor's thread of their own; elsewhere their `thread_id` is the post, and a post has many."""
+_CHAINED = frozenset({"discord"})
+"""Where a message names only the one that it answers: the thread is their chain."""
 _ACCOUNT_SCOPED = frozenset({"slack", "facebook", "tiktok"})
 """Where a person's id is only unique within a workspace, Page or business account."""
 _EMAIL = re.compile(r"[^@\s\"<>(),;:\\]{1,64}@[a-z0-9](?:[a-z0-9.-]{0,250}[a-z0-9])")
@@ -60,8 +62,13 @@ class Node:
 
 
 def in_tree(said: Said) -> bool:
-    """Whether its conversation depends on the comments above it."""
-    return said.kind == "comment" and said.platform not in _THREADED
+    """Whether its conversation depends on what is above it."""
+    return said.platform in _CHAINED if said.kind == "message" else said.platform not in _THREADED
+
+
+def root_of(said: Said) -> str | None:
+    """The post or thread, where the vendor names it and not just what was answered."""
+    return None if said.kind == "message" and said.platform in _CHAINED else said.root_id
 
 
 def flat_key(said: Said) -> str:
@@ -72,22 +79,25 @@ def flat_key(said: Said) -> str:
     return f"peer:{said.place or ''}:{peer}" if peer else f"single:{said.vendor_id}"
 
 
-def tree_key(vendor_id: str, known: Mapping[str, Node]) -> str:
+def tree_key(vendor_id: str, known: Mapping[str, Node], kind: str = "comment") -> str:
     """The thread of a comment: its topmost ancestor, known or only named.
+
+    A chain of messages bears the name of the thread that may hang on its first one.
 
     One post has many conversations, one under each top-level comment. Ids of comments are unique in an account, so the
     post need not be part of the key, and a vendor who leaves it out of some answers does no harm.
     """
+    name = "comment" if kind == "comment" else "thread"
     seen = [vendor_id]
     while True:
         node = known.get(seen[-1])
         if node is None:  # named as a parent only
-            return f"comment:{seen[-1]}"
+            return f"{name}:{seen[-1]}"
         parent = node.parent_id
         if parent is None or (parent == node.root_id and parent not in known):
-            return f"comment:{seen[-1]}"
+            return f"{name}:{seen[-1]}"
         if parent in seen:  # comments that answer each other: the same name for all of them
-            return f"comment:{min(seen[seen.index(parent) :])}"
+            return f"{name}:{min(seen[seen.index(parent) :])}"
         seen.append(parent)
 
 

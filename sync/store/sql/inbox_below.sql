@@ -7,6 +7,6 @@ WITH RECURSIVE below (integration_id, vendor_id) AS (
   FROM below b
   JOIN inbox_message m ON m.integration_id = b.integration_id AND m.parent_id = b.vendor_id AND m.in_tree
 )
-SELECT m.activity_id, m.integration_id, m.vendor_id, m.thread_key
+SELECT m.activity_id, m.integration_id, m.vendor_id, m.kind, m.thread_key
 FROM below b
 JOIN inbox_message m ON m.integration_id = b.integration_id AND m.vendor_id = b.vendor_id AND m.in_tree

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from connectors.records import ActivityRecord, Attachment, Author
 from sync.inbox.projector import InboxProjector
 from sync.store.engine import Database
@@ -79,6 +81,26 @@ async def test_replies_of_a_chat_follow_its_own_threads(db: Database) -> None:
     rows = await desk.list()
     assert [await desk.texts(row["id"]) for row in rows] == [["says C1:3"], ["says C1:1", "says C1:2"]]
     assert names(rows, "kind") == ["message", "message"]
+
+
+async def test_answers_in_a_discord_channel_are_one_chain_with_the_thread_on_its_first_message(db: Database) -> None:
+    desk = await open_desk(db, "discord")
+
+    def said(number: int, above: int | None, **more: Any) -> ActivityRecord:
+        record = message(f"C:{number}", f"C:{above or number}", occurred_at=at(number), **more)
+        record.parent_id = f"C:{above}" if above else None
+        return record
+
+    thread = comment("T:4", "C:1", root="C:1", occurred_at=at(4))
+    await desk.bring(said(3, 2, by="bob"), thread)
+    await desk.bring(said(2, 1, by="us"), said(5, None, by="eve"))
+    assert len(await desk.list()) == 2  # what hangs on the first message, and Eve
+    await desk.bring(said(1, None))
+    rows = await desk.list()
+    assert [await desk.texts(row["id"]) for row in rows] == [
+        ["says C:5"],
+        ["says C:1", "says C:2", "says C:3", "says T:4"],
+    ]
 
 
 async def test_posts_mentions_and_presence_are_no_conversations(desk: Desk) -> None:

@@ -3,7 +3,7 @@
 look      one statement per wake-up and per second: has the log grown, is a lane due?
 pull.*    one loop per subscriber of the code
 rows      a few workers for all subscriptions that have news
-retry     lanes of subscribers that write to the database
+retry.*   lanes of subscribers that write to the database: a loop for each of the code, one for all rows
 send      lanes of webhooks
 """
 
@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -164,7 +164,7 @@ class DatatypeConsumer:
         self._signals = runtime.signals
         self._feeds = [CodeFeed(subscriber) for subscriber in subscribers]
         # Connections of its own, one for everything that may be busy: nobody waits for a slow subscriber's.
-        size = len(self._feeds) + self._settings.workers + 4
+        size = 2 * len(self._feeds) + self._settings.workers + 4
         self._database = Database(runtime.database.url, runtime.settings.store, application=application, pool_size=size)
         self._database.publish = runtime.signals.publish
         self._intake = Intake(self._database, self._settings)
@@ -198,18 +198,13 @@ class DatatypeConsumer:
         """Errors: Transient when PostgreSQL cannot be reached."""
         await self._database.open()
         by_name = await readers.register(self._database, [feed.name for feed in self._feeds])
-        retried: dict[int, Feed] = {by_name[feed.name]: feed for feed in self._feeds}
         for feed in self._feeds:
             pulling = Pulling(self._intake, feed, self._settings, self._progress)
             self._serve(f"pull.{feed.name}", pulling.step)
-
-        async def retry() -> float | None:
-            rows = await self._rows.with_lanes() if self._rows is not None else {}
-            return 0 if await self._retrier.step({**retried, **rows}) else None
-
-        self._due_wakes.append(self._serve("retry", retry))
+            self._serve(f"retry.{feed.name}", partial(self._retry, {by_name[feed.name]: feed}), due=True)
         if self._sender is not None:
-            self._due_wakes.append(self._serve("send", partial(_send, self._sender)))
+            self._serve("retry.rows", self._retry_rows, due=True)
+            self._serve("send", partial(_send, self._sender), due=True)
             for number in range(self._settings.workers):
                 self._tasks.append(asyncio.create_task(self._serve_rows(), name=f"datatype.rows.{number}"))
         self._unsubscribe = [
@@ -292,12 +287,21 @@ class DatatypeConsumer:
                 wake.set()
         return pause_s
 
-    def _serve(self, name: str, step: Callable[[], Awaitable[float | None]]) -> asyncio.Event:
+    async def _retry(self, feeds: Mapping[int, Feed]) -> float | None:
+        return 0 if await self._retrier.step(feeds) else None
+
+    async def _retry_rows(self) -> float | None:
+        assert self._rows is not None
+        return await self._retry(await self._rows.with_lanes())
+
+    def _serve(self, name: str, step: Callable[[], Awaitable[float | None]], *, due: bool = False) -> None:
+        """Run `step` in a loop that wakes when the log has grown, and when a lane is due if that concerns it."""
         wake = asyncio.Event()
         wake.set()
         self._wakes.append(wake)
+        if due:
+            self._due_wakes.append(wake)
         self._tasks.append(asyncio.create_task(self._loop(name, step, wake), name=f"datatype.{name}"))
-        return wake
 
     async def _loop(self, name: str, step: Callable[[], Awaitable[float | None]], wake: asyncio.Event) -> None:
         """Run `step` again after the pause it asks for, or when a look has found something."""

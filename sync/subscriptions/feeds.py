@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sync.base.errors import Permanent
+from sync.base.logs import get_logger
 from sync.events import LoggedEvent
 from sync.store.engine import Database, Transaction
 from sync.subscriptions.filters import Filter, matches
@@ -20,6 +22,8 @@ from sync.subscriptions.targets import (
     WebhookTarget,
     read_target,
 )
+
+log = get_logger(__name__)
 
 _COLUMNS = "s.id, s.org_id, s.name, s.reader_id, s.patterns, s.filter, s.target"
 # Index: event_org. Of orgs with news all subscriptions, whether the news fit is for the batch to find out.
@@ -91,7 +95,13 @@ class RowFeeds:
             " AND EXISTS (SELECT FROM event_lane l"
             " WHERE l.reader_id = s.reader_id AND l.state = 'waiting' AND l.next_at <= now())"
         )
-        return {row["reader_id"]: self._feed(row) for row in rows}
+        feeds = {}
+        for row in rows:
+            try:
+                feeds[row["reader_id"]] = self._feed(row)
+            except Permanent as error:  # written by another version: it must not stop its neighbours
+                log.warning("subscription.unreadable", subscription=row["id"], error=str(error))
+        return feeds
 
     async def with_news(self, seen: int, horizon: int) -> list[int]:
         """Ids of subscriptions that may have something to read beyond `seen`; -1: wherever they stand."""

@@ -236,7 +236,11 @@ class Sender:
             },
         )
         for row in rows:
-            claimed = _claimed(row)
+            try:
+                claimed = _claimed(row)
+            except Permanent as error:  # written by another version: it must not stop its neighbours
+                log.warning("subscription.unreadable", subscription=row["id"], error=str(error))
+                continue
             task = asyncio.create_task(self._send(claimed), name=f"webhook.{claimed.subscription_id}")
             self._flying[task] = claimed.subscription_id
             task.add_done_callback(self._landed)

@@ -185,3 +185,20 @@ async def test_events_of_an_org_wait_for_nobody_elses(world: World) -> None:
     async with world.consumer():
         await world.write(happened(n=1))
         await eventually(lambda: counted(world, "job", 1))
+
+
+async def test_a_row_that_nobody_can_read_stops_no_other(world: World) -> None:
+    bad = await world.subscribe(JOB, "thing.*", name="bad")
+    hook = await world.subscribe({"type": "webhook", "url": "http://127.0.0.1:9/"}, "thing.*", name="hook")
+    await world.subscribe(JOB, "thing.*", name="good")
+    await world.db.execute(
+        "UPDATE subscription SET target = target || '{\"later\": 1}' WHERE id = ANY(%s)", ([bad.id, hook.id],)
+    )
+    for row in (bad, hook):
+        await world.db.execute(
+            "INSERT INTO event_lane (reader_id, org_id, subject) VALUES (%s, 'acme', 'thing:9')", (row.reader_id,)
+        )
+    async with world.consumer():
+        for count in range(1, 4):
+            await world.write(happened())
+            await eventually(lambda count=count: counted(world, "job", count))

@@ -239,3 +239,28 @@ async def test_what_a_dead_sender_had_under_way_is_sent_again_under_the_same_id(
         await eventually(lambda: emptied_after(world, receiver, 3))
     assert numbers(receiver, "thing:1") == [1, 1, 2]
     assert receiver.received[0].headers["webhook-id"] == receiver.received[1].headers["webhook-id"]
+
+
+async def test_rows_that_nobody_can_read_stop_no_others(world: World, receiver: HttpReceiver) -> None:
+    alert = {"type": "notification", "title": "Look"}
+    hooks = [await world.subscribe(hook(receiver), "thing.*", name=name) for name in ("bad", "good")]
+    alerts = [await world.subscribe(alert, "thing.*", name=f"{name} alert") for name in ("bad", "good")]
+    await world.db.execute(
+        "UPDATE subscription SET target = target || '{\"later\": 1}' WHERE id = ANY(%s)", ([hooks[0].id, alerts[0].id],)
+    )
+    for row in (*hooks, *alerts):
+        await world.db.execute(
+            "INSERT INTO event_lane (reader_id, org_id, subject) VALUES (%s, 'acme', 'thing:1')", (row.reader_id,)
+        )
+        await world.db.execute(
+            "INSERT INTO event_backlog (reader_id, org_id, subject, event_id, type, payload, version, created_at)"
+            " VALUES (%s, 'acme', 'thing:1', 1, 'thing.happened', '{}', 1, now())",
+            (row.reader_id,),
+        )
+    async with world.consumer():
+        await eventually(lambda: got(receiver, 1))
+
+        async def raised() -> bool:
+            return await world.db.fetch_value("SELECT count(*) FROM alert") == 1
+
+        await eventually(raised)

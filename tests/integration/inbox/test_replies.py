@@ -201,7 +201,7 @@ async def test_a_worker_that_dies_in_mid_call_leaves_the_same_doubt(counter: Cou
     _, reply = await told(counter, "slack")
     counter.office.world.faults.add("latency", vendor="slack", endpoint=PATHS["slack"], seconds=30)
     task = asyncio.create_task(counter.sender.send(ORG, reply["id"], last_attempt=False))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await counter.desk.show(ORG, reply["id"]))["state"] != "sending":
             await asyncio.sleep(0.01)
     task.cancel()

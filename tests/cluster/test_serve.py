@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -18,6 +19,7 @@ import psycopg
 import pytest
 import ray
 from pydantic import SecretStr
+from websockets.exceptions import ConnectionClosed
 
 from actors.names import sync_actor
 from sync.base.sealing import new_key
@@ -36,6 +38,7 @@ from sync.supervision.pools import POOLS
 from tests.cluster.clusters import Clusters
 from tests.cluster.helpers import actor_names, ask, eventually, kill
 from tests.cluster.plugin import TABLES, StagedPlatform
+from tests.fakes.live_client import listening, streaming
 from tests.fakes.tokens import SECRET, bearer
 from tests.services import PostgresServer, free_port
 
@@ -220,6 +223,46 @@ async def test_a_killed_replica_comes_back_and_what_was_acknowledged_is_there(
     await asyncio.wait_for(asyncio.gather(keep_sending(), kill_in_the_middle()), 90)
     stored = served.value("SELECT count(*) FROM job_scheduled WHERE job_id = ANY (%s)", acknowledged)
     assert stored == len(acknowledged)
+
+
+async def test_live_events_pass_through_the_proxy_and_outlive_a_replica(
+    served: Served, http: httpx.AsyncClient
+) -> None:
+    port = served.settings.http.port
+
+    def happen(number: int) -> None:
+        insert = (
+            "INSERT INTO event (org_id, type, subject, payload) VALUES ('acme', 'sync.failed', 'x', %s) RETURNING id"
+        )
+        served.value(insert, json.dumps({"number": number}))
+
+    async with listening(port, ["runs"]) as client, streaming(port, "?topics=runs") as stream:
+        assert (await stream.next())["type"] == "subscribed"
+        happen(1)
+        assert (await client.event())["payload"]["number"] == 1
+        message = await stream.next()
+        assert message["event"]["payload"]["number"] == 1
+        # Serve counts each connection as a request; requests must find room beside them.
+        assert (await http.get("/healthz")).status_code == 200
+        os.kill(_replica_process(served.namespace), signal.SIGKILL)
+        with pytest.raises(ConnectionClosed):
+            while True:
+                await client.next()
+    happen(2)
+
+    async def serves_again() -> bool:
+        try:
+            return (await http.get("/healthz")).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    await eventually(serves_again, within_s=60)
+    async with listening(port, ["runs"], cursor=client.cursor) as client:
+        assert (await client.event())["payload"]["number"] == 2
+    async with streaming(port, "?topics=runs", last_event_id=stream.last_event_id or "") as stream:
+        while (message := await stream.next())["type"] != "event":
+            pass
+        assert message["event"]["payload"]["number"] == 2
 
 
 def _replica_process(application: str) -> int:

@@ -80,9 +80,9 @@ class Stream:
     scopes: tuple[str, ...] = ()
     verdicts: tuple[Rule, ...] = ()
     """Tried before those of the connector."""
-    destructive: bool = False
     listed: Listed | None = None
     """The list holds all there are, and what is not in it any more was deleted (`http/listed.py`)."""
+    destructive: bool = False
     """Asking for the next page deletes this one at the vendor: it is stored first."""
     max_pages: int = 100_000
     """Of one walk; more is taken for a fault."""

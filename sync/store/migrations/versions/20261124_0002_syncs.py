@@ -92,7 +92,6 @@ CREATE INDEX sync_run_org ON sync_run (org_id, id);
 CREATE TABLE event (
   id bigint GENERATED ALWAYS AS IDENTITY,
   created_at timestamptz NOT NULL DEFAULT now(),
-  xid xid8 NOT NULL DEFAULT pg_current_xact_id(),   -- lets a reader stay behind transactions still in flight
   org_id text COLLATE "C" NOT NULL,
   type text NOT NULL,                       -- dotted, past tense: mail.received, integration.expired
   subject text NOT NULL,                    -- the key whose events stay in order, e.g. integration:17

@@ -1,4 +1,4 @@
-"""The event log: versions of payloads, causes, and reading behind transactions in flight."""
+"""The event log: versions of payloads, and causes."""
 
 from alembic import op
 
@@ -12,7 +12,6 @@ ALTER TABLE event
   ADD COLUMN version int2 NOT NULL DEFAULT 1,   -- of the payload's schema
   ADD COLUMN causation_id bigint,               -- the event that led to this one
   ADD COLUMN correlation_id text;               -- shared by all events of one story
-CREATE INDEX event_xid ON event (xid);
 """
 
 

@@ -8,9 +8,6 @@ branch_labels = None
 depends_on = None
 
 SCHEMA = r"""
--- Reading behind transactions in flight goes by ids now (sync/events/log.py): the transaction's number is not needed.
-ALTER TABLE event DROP COLUMN xid;
-
 -- The first write of a transaction to the log announces the newest id of that moment, by a lock that ends with the
 -- transaction: every id it will draw is higher. Runs before the first id is drawn, once per transaction.
 CREATE FUNCTION sync_event_announce() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -69,6 +69,22 @@ def delete(name: Name, org: Org) -> None:
     print("Deleted.")
 
 
+@app.command()
+def reseal() -> None:
+    """Seal everything stored under the key that SYNC_SECRETS__CURRENT names; older keys can go then."""
+
+    async def work(runtime: Runtime) -> int:
+        from sync.consumers import secrets
+        from sync.pull import integrations
+        from sync.store.resealing import reseal
+        from sync.subscriptions import rows
+
+        columns = (*integrations.SEALED, *secrets.SEALED, *rows.SEALED)
+        return sum([await reseal(runtime.database, runtime.sealer, column) for column in columns])
+
+    print(f"{with_runtime(work)} values moved to the current key.")
+
+
 def _secrets(runtime: Runtime) -> OrgSecrets:
     from sync.consumers.secrets import OrgSecrets
 

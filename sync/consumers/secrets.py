@@ -6,14 +6,15 @@ import base64
 import binascii
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from sync.base.errors import ApiError, Permanent
 from sync.base.ids import check_org_id
 from sync.store.engine import Database
+from sync.store.resealing import SealedColumn
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _PREFIX = "whsec_"
@@ -142,6 +143,16 @@ def signing_bytes(secret: str) -> bytes:
 
 def _context(org_id: str, name: str) -> str:
     return f"org_secret/{org_id}/{name}"
+
+
+def _context_of(row: Mapping[str, Any]) -> str:
+    return _context(row["org_id"], row["name"])
+
+
+SEALED = (
+    SealedColumn("org_secret", "sealed", ("org_id", "name"), _context_of),
+    SealedColumn("org_secret", "previous", ("org_id", "name"), _context_of),
+)
 
 
 def _audit(org_id: str, by: str, action: str, name: str) -> dict[str, str]:

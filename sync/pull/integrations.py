@@ -28,6 +28,7 @@ from sync.base.sealing import Sealer
 from sync.events import Event, append_events
 from sync.pull.model import Integration, IntegrationState, StoredAccount, Stream
 from sync.store.engine import Database, Transaction
+from sync.store.resealing import SealedColumn
 
 _FIELDS = """id, org_id, platform, account, label, state, reason_code, reason, state_changed_at, config, created_at,
        updated_at"""
@@ -219,22 +220,6 @@ class Integrations:
             raise ApiError(404, "No such integration", f"There is no integration {integration_id}.")
         return (await self._with_streams([Integration(**row)]))[0]
 
-    async def reseal(self, limit: int = 100) -> int:
-        """Seal credentials under the current key that an older one sealed; how many. Repeat until 0, then drop it."""
-        rows = await self._database.fetch_all(
-            """SELECT id, org_id, platform, account, credentials, credentials_version FROM integration
-               WHERE credentials IS NOT NULL ORDER BY id"""
-        )
-        stale = [row for row in rows if self._sealer.stale(row["credentials"])][:limit]
-        for row in stale:
-            context = credentials_context(row["org_id"], row["platform"], row["account"])
-            fresh = self._sealer.seal(self._sealer.open(row["credentials"], context), context)
-            await self._database.execute(
-                "UPDATE integration SET credentials = %s WHERE id = %s AND credentials_version = %s",
-                (fresh, row["id"], row["credentials_version"]),
-            )
-        return len(stale)
-
     def _seal(self, org_id: str, platform: str, account: str, credentials: Credentials) -> bytes:
         return self._sealer.seal(msgspec.json.encode(dict(credentials)), credentials_context(org_id, platform, account))
 
@@ -321,6 +306,13 @@ def expired_key(integration_id: int) -> str:
 def credentials_context(org_id: str, platform: str, account: str) -> str:
     """What credentials are sealed for; they open nowhere else."""
     return f"integration/{org_id}/{platform}/{account}"
+
+
+def _context_of(row: Mapping[str, Any]) -> str:
+    return credentials_context(row["org_id"], row["platform"], row["account"])
+
+
+SEALED = (SealedColumn("integration", "credentials", ("org_id", "platform", "account"), _context_of),)
 
 
 async def _stop_runs(tx: Transaction, integration_id: int, code: str, text: str, states: list[str]) -> None:

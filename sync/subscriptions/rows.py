@@ -14,6 +14,7 @@ from sync.base.errors import ApiError, Permanent
 from sync.consumers.secrets import Sealing, new_signing_key
 from sync.events import LoggedEvent, Position
 from sync.store.engine import Conflict, Database, Transaction, translated
+from sync.store.resealing import SealedColumn
 from sync.subscriptions import lanes, readers, retrying
 from sync.subscriptions.filters import Filter, check_filter, check_pattern
 from sync.subscriptions.targets import Effects, Target, WebhookTarget, read_target, show_target
@@ -264,6 +265,16 @@ def disabled_key(subscription_id: int) -> str:
 def secret_context(org_id: str, subscription_id: int) -> str:
     """What a signing key is sealed for; it opens nowhere else."""
     return f"subscription/{org_id}/{subscription_id}"
+
+
+def _context_of(row: Mapping[str, Any]) -> str:
+    return secret_context(row["org_id"], row["id"])
+
+
+SEALED = (
+    SealedColumn("subscription", "secret", ("id", "org_id"), _context_of),
+    SealedColumn("subscription", "previous_secret", ("id", "org_id"), _context_of),
+)
 
 
 async def _named(tx: Transaction, query: str, values: dict[str, Any], name: str | None) -> dict[str, Any] | None:

@@ -9,9 +9,10 @@ from pydantic import SecretStr
 
 from sync.base.sealing import Sealer, new_key
 from sync.base.settings import SecretsSettings
-from sync.pull.integrations import Integrations
+from sync.pull.integrations import SEALED
 from sync.pull.model import ClaimedRun
 from sync.pull.worker import ExitReason
+from sync.store.resealing import reseal
 from tests.integration.pull.conftest import ORG, Desk
 
 
@@ -40,8 +41,8 @@ async def test_credentials_move_to_a_new_key(desk: Desk) -> None:
     await desk.connect("bob@example.test")
     old = desk.settings.secrets.keys["k1"]
     both = SecretsSettings(keys={"k1": old, "k2": SecretStr(new_key())}, current="k2")
-    assert await Integrations(desk.database, Sealer(both)).reseal() == 2
-    assert await Integrations(desk.database, Sealer(both)).reseal() == 0
+    assert [await reseal(desk.database, Sealer(both), column) for column in SEALED] == [2]
+    assert [await reseal(desk.database, Sealer(both), column) for column in SEALED] == [0]
     desk.sealer = Sealer(SecretsSettings(keys={"k2": both.keys["k2"]}, current="k2"))
     await desk.runs.trigger(ORG, "email", "messages")
     await desk.worker().run_until_idle()

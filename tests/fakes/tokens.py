@@ -10,11 +10,13 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 SECRET = "a-secret-for-tests-that-is-long-enough"
+LIFE_S = 6 * 3600
+"""Longer than a whole session: some tests have their tokens made when they are collected."""
 
 
 def token(org: str = "acme", role: str = "admin", *, secret: str = SECRET, **claims: Any) -> str:
     """An HS256 token; a claim given as None is left out."""
-    body = {"sub": "ada", "org": org, "role": role, "exp": int(time.time()) + 600, **claims}
+    body = {"sub": "ada", "org": org, "role": role, "exp": int(time.time()) + LIFE_S, **claims}
     return jwt.encode({key: value for key, value in body.items() if value is not None}, secret, algorithm="HS256")
 
 
@@ -31,7 +33,7 @@ class Issuer:
         self.down = False
 
     def token(self, key_id: str, org: str = "acme", role: str = "admin", **claims: Any) -> str:
-        body = {"sub": "ada", "org": org, "role": role, "exp": int(time.time()) + 600, **claims}
+        body = {"sub": "ada", "org": org, "role": role, "exp": int(time.time()) + LIFE_S, **claims}
         return jwt.encode(body, self.keys[key_id], algorithm="RS256", headers={"kid": key_id})
 
     def jwks(self, *key_ids: str) -> bytes:

@@ -90,7 +90,7 @@ def _serve(run_directory: Path) -> dict[str, str]:
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(_loopback_haproxy(program, run_directory, statistics, metrics)),
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(_adjusted_haproxy(program, run_directory, statistics, metrics)),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(statistics),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
@@ -114,15 +114,22 @@ def _haproxy() -> str | None:
         return None
 
 
-def _loopback_haproxy(program: str, run_directory: Path, *ports: int) -> Path:
-    """A stand-in for the program: Ray writes its statistics and metrics pages for all interfaces, without an option."""
+def _adjusted_haproxy(program: str, run_directory: Path, *ports: int) -> Path:
+    """A stand-in for the program, which changes two things in what Ray configures without an option.
+
+    Statistics and metrics pages are served on loopback only. And vendors' webhooks are marked as calls that need no
+    watch for a client that hangs up (Serve spends a task on it): what has come in is stored either way.
+    """
     script = run_directory / "haproxy.sh"
     listed = "|".join(map(str, ports))
+    unwatched = "http-request set-header x-request-disconnect-disabled ?1 if { path_beg /social-activity/webhook }"
     script.write_text(
         "#!/bin/sh\n"
         "before=\n"
         "for argument; do\n"
-        f'  [ "$before" = -f ] && sed -i -E "s/^( *bind) [*]?:({listed})$/\\1 {LOOPBACK}:\\2/" "$argument"\n'
+        f'  [ "$before" = -f ] && sed -i -E -e "s/^( *bind) [*]?:({listed})$/\\1 {LOOPBACK}:\\2/" \\\n'
+        f'    -e "/^ *http-request set-header x-request-disconnect-disabled/d" \\\n'
+        f'    -e "/^frontend http_frontend/a\\    {unwatched}" "$argument"\n'
         "  before=$argument\n"
         "done\n"
         f'exec "{program}" "$@"\n'

@@ -21,7 +21,7 @@ setup: $(VENV)/.installed ## make .venv with the pinned dependencies, compiled
 run: setup ## install if needed, then start Sync (Ctrl-C stops it)
 	@exec $(BIN)/syncctl up
 
-demo: setup ## the same with simulated vendors and an org that has an account of each
+demo: $(VENV)/.installed-dev ## the same with simulated vendors and an org that has an account of each
 	@exec $(BIN)/syncctl up --demo
 
 down: setup ## stop a Sync that runs in the background

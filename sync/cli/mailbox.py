@@ -91,7 +91,7 @@ def serve(port: int, password: str) -> None:
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     threading.Thread(target=_deliver, args=(port, password), daemon=True).start()
     place = ["--host", "127.0.0.1", "--port", str(port), "--no-tls", "--no-service", "admin"]
-    sys.argv = ["pymap", *place, "dict", "--demo-data", "--demo-user", _USER, "--demo-password", password]
+    sys.argv = ["pymap", *place, "dict", "--demo-data", "--demo-user", _USER, f"--demo-password={password}"]
     main()
 
 

@@ -18,6 +18,7 @@ from sync.base.errors import ConfigurationError
 from sync.base.settings import HttpSettings, Settings
 from sync.cli.demo import ORG, Demo, rest
 from sync.cli.home import Home
+from sync.cli.mailbox import Mailbox
 from sync.cli.simulated import Simulator, now
 from sync.pull.integrations import Integrations
 from sync.pull.model import Integration
@@ -141,3 +142,13 @@ def test_it_does_not_outlive_who_started_it(tmp_path: Path) -> None:
     except psutil.TimeoutExpired:
         child.kill()
         raise
+
+
+def test_a_mailbox_starts_whatever_its_password_begins_with(tmp_path: Path) -> None:
+    mailbox = Mailbox(tmp_path / "mailbox.log")
+    mailbox.password = "-like-an-option"
+    try:
+        mailbox.start()
+        assert mailbox.alive()
+    finally:
+        mailbox.stop()

@@ -113,21 +113,21 @@ async def apply(tx: Transaction, source: Source, prepared: Sequence[PreparedActi
         if _is_mark(item.record):
             if row["id"] is not None and row["deleted_at"] is None and item.record.version >= row["version"]:
                 marked.append((row["id"], item.record.version, item.digest))
-                done.events.append(_event(source, item.record, row["id"], "deleted"))
+                done.events.append(activity_event(source, item.record, row["id"], "deleted"))
                 done.changed += 1
         elif row["id"] is None:
             added.append(_row(source, item, row["new_id"], row["now"], None))
-            done.events.append(_event(source, item.record, row["new_id"], "added"))
+            done.events.append(activity_event(source, item.record, row["new_id"], "added"))
         elif item.record.version < row["version"]:
             continue
         elif row["content_hash"] != item.digest:
             changed.append(_row(source, item, row["id"], row["now"], row))
             if row["content_hash"][:8] != item.digest[:8] or force:
                 what = "deleted" if item.record.deleted and row["deleted_at"] is None else "changed"
-                done.events.append(_event(source, item.record, row["id"], what))
+                done.events.append(activity_event(source, item.record, row["id"], what))
                 done.changed += 1
         elif force:
-            done.events.append(_event(source, item.record, row["id"], "changed", forced=True))
+            done.events.append(activity_event(source, item.record, row["id"], "changed", forced=True))
     if added:
         await tx.copy("activity", _COPIED, added)
     if changed:
@@ -195,7 +195,8 @@ def _row(source: Source, item: PreparedActivity, row_id: int, now: datetime, old
     )
 
 
-def _event(source: Source, record: ActivityRecord, row_id: int, what: str, *, forced: bool = False) -> Event:
+def activity_event(source: Source, record: ActivityRecord, row_id: int, what: str, *, forced: bool = False) -> Event:
+    """That a stored activity was `added`, `changed` or `deleted`."""
     payload: dict[str, Any] = {
         "id": row_id,
         "integration_id": source.integration_id,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 from psycopg.types.json import Jsonb
 
 from connectors.records import ActivityRecord
-from sync.events import Event, append_events
+from sync.events import append_events
 from sync.sink import Source
+from sync.social.activities import activity_event
 from sync.social.rows import clean
 from sync.store.engine import Transaction
 
@@ -33,17 +35,5 @@ async def keep_own(tx: Transaction, source: Source, record: ActivityRecord) -> i
             (source.integration_id, record.kind, record.vendor_id),
         )
         return int(found)
-    payload = {
-        "id": made,
-        "integration_id": source.integration_id,
-        "platform": source.platform,
-        "sync_type": source.sync_type,
-        "kind": record.kind,
-        "vendor_id": record.vendor_id,
-        "thread_id": record.thread_id,
-        "place": record.place,
-        "direction": "out",
-    }
-    subject = f"activity:{source.integration_id}:{record.thread_id or record.vendor_id}"
-    await append_events(tx, [Event(source.org_id, "activity.added", subject, payload)])
+    await append_events(tx, [activity_event(source, msgspec.structs.replace(record, direction="out"), made, "added")])
     return int(made)

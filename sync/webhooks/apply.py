@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import partial
 
 from connectors.base import Connector
 from sync.base.errors import Transient
@@ -110,10 +109,6 @@ class Applier:
         await pulls.mark(tx, steps)
         await append_events(tx, recorder.events)
         await rows.write_results(tx, deliveries, told, steps, self._settings.early_s)
-        orgs = {event.org_id for event in recorder.events}
-        orgs |= {step.holder.org_id for step in steps if step.event.revoked and step.holder is not None}
-        if orgs:
-            tx.after_commit(partial(self._tell, orgs))
 
     def _read(self, delivery: Stored) -> list[Told]:
         """What a delivery says. One that cannot be read tells its error and nothing else."""
@@ -147,6 +142,3 @@ class Applier:
         if changed_at > step.told.delivery.received_at:
             return False
         return await expire(tx, holder.id, "revoked", step.event.revoked, version=holder.credentials_version)
-
-    async def _tell(self, orgs: set[str]) -> None:
-        self._signals.publish("events", *sorted(orgs))

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import sha256
-from typing import Any
 
-import msgspec
-
-from connectors.http import Hook, HookAnswer, HookEvent, Webhook
+from connectors.http import Hook, HookAnswer, HookEvent, Webhook, read_object
 
 WINDOW_S = 300
 
@@ -34,7 +31,7 @@ def verify(hook: Hook) -> bool:
 
 def handshake(hook: Hook) -> HookAnswer | None:
     """Two kinds of PING: of the events' address (type 0) and of the interactions' address (type 1 without an event)."""
-    body = _body(hook)
+    body = read_object(hook.body)
     if body.get("type") == 0:
         return HookAnswer(204, content_type="application/json")
     if body.get("type") == 1 and "event" not in body:
@@ -44,7 +41,7 @@ def handshake(hook: Hook) -> HookAnswer | None:
 
 def events(hook: Hook) -> Iterator[HookEvent]:
     """A server that our bot was added to, a command that somebody used. People who leave the app concern no server."""
-    body = _body(hook)
+    body = read_object(hook.body)
     event = body.get("event") or {}
     data = event.get("data") or {}
     if event.get("type") == "APPLICATION_AUTHORIZED" and data.get("integration_type") == 0 and data.get("guild"):
@@ -53,17 +50,9 @@ def events(hook: Hook) -> Iterator[HookEvent]:
         yield HookEvent(str(body["guild_id"]), str(body.get("id", "")), dirty=("messages",))
 
 
-def _body(hook: Hook) -> dict[str, Any]:
-    try:
-        found = msgspec.json.decode(hook.body)
-    except msgspec.DecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def accepted(hook: Hook) -> HookAnswer:
     """204 for an event. A command is answered by us later, if at all: 202."""
-    return HookAnswer(204 if "event" in _body(hook) else 202, content_type="application/json")
+    return HookAnswer(204 if "event" in read_object(hook.body) else 202, content_type="application/json")
 
 
 WEBHOOK = Webhook(verify=verify, handshake=handshake, events=events, signed_by="x-signature-ed25519", accepted=accepted)

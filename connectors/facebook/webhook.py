@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from connectors.http import Hook, HookAnswer, HookEvent, Webhook
+from connectors.http import Hook, HookAnswer, HookEvent, Webhook, read_object
 
 SYNC_TYPES = {
     "comments": "comments",
@@ -38,7 +38,7 @@ def handshake(hook: Hook) -> HookAnswer | None:
 
 def events(hook: Hook) -> Iterator[HookEvent]:
     """Which accounts changed, and sync types that bring the change. Without a delivery id the content is the key."""
-    for entry in _entries(hook.body):
+    for entry in read_object(hook.body).get("entry") or []:
         for change in entry.get("changes") or ():
             value = change.get("value") or {}
             item = value.get("item")
@@ -46,14 +46,6 @@ def events(hook: Hook) -> Iterator[HookEvent]:
             yield HookEvent(str(entry.get("id", "")), _key(entry, change), dirty=(dirty,))
         for messaging in entry.get("messaging") or ():
             yield HookEvent(str(entry.get("id", "")), _key(entry, messaging), dirty=("messages",))
-
-
-def _entries(body: bytes) -> list[dict[str, Any]]:
-    try:
-        found = msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        return []
-    return found.get("entry") or [] if isinstance(found, dict) else []
 
 
 def _key(entry: dict[str, Any], change: dict[str, Any]) -> str:

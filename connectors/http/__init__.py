@@ -33,6 +33,7 @@ from connectors.http.streams import (
     Report,
     Stream,
     Webhook,
+    read_object,
 )
 from connectors.http.verdicts import (
     AUTH_DEAD,
@@ -109,6 +110,7 @@ __all__ = [
     "on",
     "post",
     "problem_at",
+    "read_object",
     "remaining",
     "sequence",
     "token_error",

@@ -13,6 +13,8 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from connectors.base import BACKFILL_OPTIONS, Account, Field, Session, SyncType
 from connectors.http.auth import Auth
 from connectors.http.budgets import Budget
@@ -115,6 +117,15 @@ class Hook:
     """Seconds since 1970."""
     secrets: Mapping[str, str]
     """Of the installation's app: client_secret and what else is configured."""
+
+
+def read_object(body: bytes | str) -> dict[str, Any]:
+    """The JSON object that somebody sent; empty if it is none."""
+    try:
+        found = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 @dataclass(frozen=True, slots=True)

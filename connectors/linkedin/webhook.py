@@ -8,11 +8,10 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterator
 from hashlib import sha256
-from typing import Any
 
 import msgspec
 
-from connectors.http import Hook, HookAnswer, HookEvent, Webhook
+from connectors.http import Hook, HookAnswer, HookEvent, Webhook, read_object
 from connectors.linkedin import parse
 
 DIRTY = {"COMMENT": "comments", "ADMIN_COMMENT": "comments", "COMMENT_EDIT": "comments", "SHARE_MENTION": "mentions"}
@@ -38,7 +37,7 @@ def handshake(hook: Hook) -> HookAnswer | None:
 
 def events(hook: Hook) -> Iterator[HookEvent]:
     """Comments are read anew, for a notification does not have them whole; a deleted one is marked at once."""
-    for notice in _notices(hook.body):
+    for notice in read_object(hook.body).get("notifications") or []:
         action, account = notice.get("action"), str(notice.get("organizationalEntity", ""))
         key = str(notice.get("notificationId", ""))
         if action == "COMMENT_DELETE":
@@ -46,14 +45,6 @@ def events(hook: Hook) -> Iterator[HookEvent]:
         elif action in DIRTY:
             records = (parse.mention(notice),) if action == "SHARE_MENTION" else ()
             yield HookEvent(account, key, records=records, dirty=() if records else (DIRTY[action],))
-
-
-def _notices(body: bytes) -> list[dict[str, Any]]:
-    try:
-        found = msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        return []
-    return found.get("notifications") or [] if isinstance(found, dict) else []
 
 
 def _hex(secret: str, message: bytes) -> str:

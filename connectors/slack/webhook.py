@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
 
-import msgspec
-
-from connectors.http import Hook, HookAnswer, HookEvent, Webhook
+from connectors.http import Hook, HookAnswer, HookEvent, Webhook, read_object
 
 WINDOW_S = 300
 
@@ -24,13 +22,13 @@ def verify(hook: Hook) -> bool:
 
 
 def handshake(hook: Hook) -> HookAnswer | None:
-    body = _body(hook)
+    body = read_object(hook.body)
     return HookAnswer(body=str(body.get("challenge", ""))) if body.get("type") == "url_verification" else None
 
 
 def events(hook: Hook) -> Iterator[HookEvent]:
     """What changed, as sync types to pull: an event alone does not make a complete record (thread, edits)."""
-    body = _body(hook)
+    body = read_object(hook.body)
     if body.get("type") != "event_callback":
         return
     event = body.get("event") or {}
@@ -47,14 +45,6 @@ def events(hook: Hook) -> Iterator[HookEvent]:
         yield HookEvent(account, key, dirty=("profile",))
     elif kind in {"reaction_added", "reaction_removed"}:
         yield HookEvent(account, key, dirty=("engagement-metrics",))
-
-
-def _body(hook: Hook) -> dict[str, Any]:
-    try:
-        found = msgspec.json.decode(hook.body)
-    except msgspec.DecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 WEBHOOK = Webhook(verify=verify, handshake=handshake, events=events, signed_by="x-slack-signature")

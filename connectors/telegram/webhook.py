@@ -12,9 +12,7 @@ from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
-import msgspec
-
-from connectors.http import Hook, HookEvent, Webhook
+from connectors.http import Hook, HookEvent, Webhook, read_object
 from connectors.telegram import parse
 
 
@@ -30,20 +28,12 @@ def verify(hook: Hook) -> bool:
 
 def events(hook: Hook) -> Iterator[HookEvent]:
     """The update itself: with a webhook there is no other way to get it."""
-    update = _body(hook)
+    update = read_object(hook.body)
     if "update_id" not in update:
         return
     account = hook.query.get("account", "")
     records = tuple(parse.records(update, account, hook.query.get("username", "")))
     yield HookEvent(account, str(update["update_id"]), records=records)
-
-
-def _body(hook: Hook) -> dict[str, Any]:
-    try:
-        found = msgspec.json.decode(hook.body)
-    except msgspec.DecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def address(account: str, facts: Mapping[str, Any]) -> dict[str, str]:

@@ -8,11 +8,8 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterator
 from hashlib import sha256
-from typing import Any
 
-import msgspec
-
-from connectors.http import Hook, HookEvent, Webhook
+from connectors.http import Hook, HookEvent, Webhook, read_object
 from connectors.tiktok import parse
 
 WINDOW_S = 300
@@ -38,8 +35,8 @@ def verify(hook: Hook) -> bool:
 
 def events(hook: Hook) -> Iterator[HookEvent]:
     """Messages come whole and are kept as they are: lists show only the newest twenty. The rest is read anew."""
-    envelope = _object(hook.body)
-    content = _object(envelope.get("content") or b"")
+    envelope = read_object(hook.body)
+    content = read_object(envelope.get("content") or b"")
     event, account = str(envelope.get("event", "")), str(envelope.get("user_openid", ""))
     if event == "authorization.removed":
         reason = REVOKED.get(content.get("reason", 0), "TikTok does not say why.")
@@ -65,14 +62,6 @@ def events(hook: Hook) -> Iterator[HookEvent]:
         yield HookEvent(account, _key(event, content["post_id"], envelope.get("create_time")), records=(gone,))
     elif event.startswith("post.publish."):
         yield HookEvent(account, _key(event, content.get("publish_id")), dirty=("posts",))
-
-
-def _object(text: bytes | str) -> dict[str, Any]:
-    try:
-        found = msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _key(*parts: object) -> str:

@@ -12,9 +12,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
 
-import msgspec
-
-from connectors.http import Hook, HookAnswer, HookEvent, Webhook
+from connectors.http import Hook, HookAnswer, HookEvent, Webhook, read_object
 from connectors.twitch import parse
 from connectors.twitch.eventsub import register
 
@@ -51,11 +49,11 @@ def handshake(hook: Hook) -> HookAnswer | None:
     """The bare challenge, as plain text."""
     if _header(hook, "type") != "webhook_callback_verification":
         return None
-    return HookAnswer(body=str(_body(hook).get("challenge", "")))
+    return HookAnswer(body=str(read_object(hook.body).get("challenge", "")))
 
 
 def events(hook: Hook) -> Iterator[HookEvent]:
-    body, number = _body(hook), _header(hook, "id")
+    body, number = read_object(hook.body), _header(hook, "id")
     told = body.get("subscription") or {}
     condition = told.get("condition") or {}
     account = next((str(condition[name]) for name in _PLACES if name in condition), "")
@@ -100,14 +98,6 @@ def _when(text: str) -> float | None:
     except ValueError:
         return None
     return found.timestamp() if found else None
-
-
-def _body(hook: Hook) -> dict[str, Any]:
-    try:
-        found = msgspec.json.decode(hook.body)
-    except msgspec.DecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 _PREFIX = "twitch-eventsub-message-"

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from connectors.http import Hook, HookAnswer, HookEvent, Webhook, dig
+from connectors.http import Hook, HookAnswer, HookEvent, Webhook, dig, read_object
 from connectors.http.times import epoch_ms
 from connectors.records import ActivityRecord, Author
 from connectors.twitter import parse
@@ -60,20 +60,12 @@ def handshake(hook: Hook) -> HookAnswer | None:
 
 
 def events(hook: Hook) -> Iterator[HookEvent]:
-    body = _body(hook)
+    body = read_object(hook.body)
     data = body.get("data")
     if isinstance(data, dict):
         yield from _activity(data)
     else:
         yield from _older(body)
-
-
-def _body(hook: Hook) -> dict[str, Any]:
-    try:
-        found = msgspec.json.decode(hook.body)
-    except msgspec.DecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _activity(data: dict[str, Any]) -> Iterator[HookEvent]:

@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from sync.base.sealing import new_key
-from sync.cli.home import Home
 from sync.cli.main import app
 
-
-@pytest.fixture(autouse=True)
-def environment(pg_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("SYNC_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("SYNC_STORE__URL", pg_url)
-    monkeypatch.setenv("SYNC_STORE__LISTEN", "false")
-    monkeypatch.setenv("SYNC_LOG_LEVEL", "WARNING")
-    monkeypatch.setenv("SYNC_SECRETS__KEYS", json.dumps({"k1": new_key()}))
-    monkeypatch.setenv("COLUMNS", "200")
-    yield
-    shutil.rmtree(Home(tmp_path / "home").run_directory, ignore_errors=True)
+pytestmark = pytest.mark.usefixtures("cli_environment")
 
 
 def ctl(*words: str, code: int = 0) -> str:

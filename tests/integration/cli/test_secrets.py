@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import psycopg
 import pytest
@@ -13,21 +11,13 @@ from typer.testing import CliRunner
 from sync.base.sealing import Sealer, new_key
 from sync.base.settings import SecretsSettings
 from sync.cli import secrets
-from sync.cli.home import Home
 from sync.pull.integrations import credentials_context
 from sync.subscriptions.rows import secret_context
 
 OLD, NEW = new_key(), new_key()
 
 
-@pytest.fixture(autouse=True)
-def environment(pg_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("SYNC_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("SYNC_STORE__URL", pg_url)
-    monkeypatch.setenv("SYNC_STORE__LISTEN", "false")
-    monkeypatch.setenv("SYNC_LOG_LEVEL", "WARNING")
-    yield
-    shutil.rmtree(Home(tmp_path / "home").run_directory, ignore_errors=True)
+pytestmark = pytest.mark.usefixtures("cli_environment")
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ import asyncio
 from sync.base.settings import Settings
 from sync.catalogue import build_subscribers
 from sync.inbox.projector import InboxProjector, rebuild
+from tests.fakes.jobs import eventually
 from tests.integration.inbox.conftest import at, comment, message, open_desk
-from tests.integration.subscriptions.conftest import World, eventually, world
+from tests.integration.subscriptions.conftest import World, world
 
 __all__ = ["world"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -142,13 +142,6 @@ class World:
     async def ids(self) -> list[int]:
         rows = await self.db.fetch_all("SELECT id FROM event WHERE type LIKE 'thing.%' ORDER BY id")
         return [row["id"] for row in rows]
-
-
-async def eventually(check: Callable[[], Awaitable[bool]], what: str = "it", timeout_s: float = 60) -> None:
-    """Wait for a condition; the time-out is only there to end a test that would hang."""
-    async with asyncio.timeout(timeout_s):
-        while not await check():
-            await asyncio.sleep(0.02)
 
 
 def happened(

@@ -8,7 +8,8 @@ from sync.jobs.operations import QueueOperations
 from sync.subscriptions import readers, retrying
 from sync.subscriptions.intake import Intake
 from sync.subscriptions.model import CodeFeed
-from tests.integration.subscriptions.conftest import QUICK, Scribe, World, eventually, happened
+from tests.fakes.jobs import eventually
+from tests.integration.subscriptions.conftest import QUICK, Scribe, World, happened
 
 
 async def all_taken(world: World, name: str) -> bool:

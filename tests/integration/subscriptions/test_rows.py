@@ -10,7 +10,8 @@ from sync.base.errors import ApiError, Permanent
 from sync.events import Event
 from sync.subscriptions import readers
 from sync.subscriptions.rows import reader_name
-from tests.integration.subscriptions.conftest import World, eventually, happened
+from tests.fakes.jobs import eventually
+from tests.integration.subscriptions.conftest import World, happened
 
 JOB = {"type": "job", "kind": "note.taken", "args": {"text": "hello"}}
 ALERT = {"type": "notification", "title": "Look at this", "severity": "warning"}

@@ -11,7 +11,8 @@ from sync.base.outbound_http import Answer
 from sync.consumers.signing import signature_headers
 from sync.subscriptions.rows import Subscription
 from tests.fakes.http_receiver import HttpReceiver, Received, Reply, http_receiver
-from tests.integration.subscriptions.conftest import World, eventually, happened
+from tests.fakes.jobs import eventually
+from tests.integration.subscriptions.conftest import World, happened
 
 
 @pytest.fixture
